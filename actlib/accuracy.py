@@ -1,0 +1,232 @@
+"""How exact a function is: its error in ulp against the SymPy formula at 50 digits.
+
+An ulp (unit in the last place) is the distance between neighbouring floating-point numbers at the exact result. The
+nearest number is within 0.5 ulp of it, so 0.5 is the best that any function can do.
+
+    python -m actlib.accuracy            a table over the registry, PyTorch's own functions beside
+    python -m actlib.accuracy sigmoid    of one function
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import mpmath
+import numpy as np
+import sympy as sp
+import torch
+from numpy.typing import NDArray
+from sympy import Expr, Symbol
+from torch import Tensor
+
+from actlib.formula.primitives import derivative, elementary
+
+DIGITS = 50
+_ZERO_DIGITS = 1000  # a result that is still 0 at so many digits is below every floating-point number
+
+
+def every_finite(dtype: torch.dtype) -> Tensor:
+    """Every finite number of a 16-bit type, in ascending order, minus zero before zero."""
+    bits = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16)
+    numbers = bits.view(dtype)
+    numbers = numbers[numbers.isfinite()]
+    negative, positive = numbers[numbers.signbit()], numbers[~numbers.signbit()]
+    return torch.cat([negative.flip(0), positive])
+
+
+def random_finite(dtype: torch.dtype, count: int, seed: int = 0) -> Tensor:
+    """Finite numbers of random bit patterns: all magnitudes are equally likely, subnormal numbers included."""
+    integers = {torch.float32: torch.int32, torch.float64: torch.int64}.get(dtype, torch.int16)
+    info = torch.iinfo(integers)
+    generator = torch.Generator().manual_seed(seed)
+    bits = torch.randint(info.min, info.max, (count + count // 8,), dtype=integers, generator=generator)
+    numbers = bits.view(dtype)
+    return numbers[numbers.isfinite()][:count]
+
+
+def exact(expr: Expr, symbols: Sequence[Symbol], points: Sequence[NDArray]) -> tuple[NDArray, NDArray]:
+    """The schoolbook formula at floating-point numbers, by mpmath, to 50 digits.
+
+    The precision is doubled until two results agree to 50 digits, so that cancellation in the formula does no harm.
+
+    Args:
+        expr: The formula, in primitives or in SymPy's own functions.
+        symbols: Its variables.
+        points: For each variable an array of float64 values; all of one length.
+
+    Returns:
+        Two float64 arrays whose sum is the result: the nearest float64 numbers, and what they lack.
+    """
+    function = sp.lambdify(list(symbols), elementary(expr), "mpmath")
+    high, low = np.empty(len(points[0])), np.empty(len(points[0]))
+    for i, point in enumerate(zip(*(p.tolist() for p in points), strict=True)):
+        result = _converged(function, point)
+        high[i] = float(result)
+        low[i] = float(result - high[i]) if np.isfinite(high[i]) else 0.0
+    return high, low
+
+
+def ulp(values: NDArray, dtype: torch.dtype) -> NDArray:
+    """Distance between neighbouring numbers of the type at the given float64 values."""
+    info = torch.finfo(dtype)
+    digits = 1 - round(np.log2(info.eps))
+    lowest = round(np.log2(info.smallest_normal)) + 1  # frexp's exponent of the smallest normal number
+    exponent = np.where(values == 0, lowest, np.frexp(np.nan_to_num(values))[1])
+    return np.ldexp(1.0, np.maximum(exponent, lowest) - digits)
+
+
+def ulp_error(computed: Tensor, high: NDArray, low: NDArray | float = 0.0) -> NDArray:
+    """Error of the computed numbers in ulp of the exact results; infinite for a wrong NaN or infinity."""
+    values = computed.detach().double().cpu().numpy()
+    info = torch.finfo(computed.dtype)
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.abs(values - high - low) / ulp(high, computed.dtype)
+        overflows = np.abs(high) >= info.max + ulp(np.array(info.max), computed.dtype) / 2
+    right = np.isinf(values) & overflows & (np.sign(values) == np.sign(high))
+    error = np.where(right, 0.0, error)
+    return np.where(np.isfinite(error), error, np.inf)
+
+
+def slope(function: Callable, *inputs: Tensor, wanted: int = 0) -> Tensor:
+    """The derivative of an elementwise function in one of its inputs, by its own backward."""
+    inputs = [t.detach().clone().requires_grad_(i == wanted) for i, t in enumerate(inputs)]
+    output = function(*inputs)
+    (gradient,) = torch.autograd.grad(output, inputs[wanted], torch.ones_like(output))
+    return gradient
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The exact values and slopes of a formula at given inputs.
+
+    Args:
+        formula: A formula of one variable.
+        x: The variable.
+        inputs: Tensor of the inputs, one dimension.
+    """
+
+    formula: Expr
+    x: Symbol
+    inputs: Tensor
+
+    @cached_property
+    def value(self) -> tuple[NDArray, NDArray]:
+        """Exact results."""
+        return exact(self.formula, [self.x], [self.inputs.double().numpy()])
+
+    @cached_property
+    def slope(self) -> tuple[NDArray, NDArray]:
+        """Exact slopes."""
+        return exact(derivative(self.formula, self.x), [self.x], [self.inputs.double().numpy()])
+
+    def value_errors(self, function: Callable) -> NDArray:
+        """Errors of a function's results in ulp."""
+        return ulp_error(function(self.inputs), *self.value)
+
+    def slope_errors(self, function: Callable) -> NDArray:
+        """Errors of a function's slopes in ulp."""
+        return ulp_error(slope(function, self.inputs), *self.slope)
+
+
+def mixed_errors(formula: Expr, x: Symbol, function: Callable, count: int, seed: int = 0) -> tuple[float, float]:
+    """Largest mixed errors of value and slope in float32, on random bit patterns.
+
+    The mixed error is the error divided by one ulp of the result plus the effect of one ulp of the input: no function
+    can do better than its input lets it. Results below the smallest normal number are left out.
+
+    The reference is the formula's own generated function in float64. It is trusted no further than it is checked: the
+    inputs with the largest errors, and a thousand others, are computed again at 50 digits, and must agree with it.
+
+    Args:
+        formula: A formula of one variable, in primitives.
+        x: The variable.
+        function: The function to judge.
+        count: How many inputs.
+        seed: Of the random bit patterns.
+
+    Returns:
+        The largest mixed error of value and of slope.
+
+    Raises:
+        ArithmeticError: The float64 reference disagrees with the 50 digits.
+    """
+    inputs = random_finite(torch.float32, count, seed)
+    first, second = derivative(formula, x), derivative(formula, x, x)
+    results = function(inputs), slope(function, inputs)
+    references = [_in_float64(e, x, inputs) for e in (formula, first, second)]
+    largest = []
+    for i, expr in enumerate((formula, first)):
+        errors = _mixed(results[i], references[i], references[i + 1], inputs)
+        worst = np.argsort(errors)[-1000:]
+        checked = np.union1d(worst, np.arange(0, len(errors), max(1, len(errors) // 1000)))
+        truth, _ = exact(expr, [x], [inputs[checked].double().numpy()])
+        normal = np.abs(truth) >= torch.finfo(torch.float32).smallest_normal
+        off = np.abs(references[i][checked] - truth)[normal] > 1e-3 * ulp(truth, torch.float32)[normal]
+        if off.any():
+            at = inputs[checked].numpy()[normal][off][0]
+            raise ArithmeticError(f"the float64 reference of {expr} is not exact enough, at {x} = {at!r}")
+        errors = _mixed(
+            results[i][worst], truth[np.searchsorted(checked, worst)], references[i + 1][worst], inputs[worst]
+        )
+        largest.append(float(errors.max()))
+    return largest[0], largest[1]
+
+
+def _mixed(computed: Tensor, truth: NDArray, rate: NDArray, inputs: Tensor) -> NDArray:
+    values = computed.detach().double().numpy()
+    scale = ulp(truth, torch.float32) + np.abs(np.nan_to_num(rate)) * ulp(inputs.double().numpy(), torch.float32)
+    info = torch.finfo(torch.float32)
+    with np.errstate(invalid="ignore"):
+        error = np.abs(values - truth) / scale
+    error = np.where(np.isinf(values) & (np.abs(truth) > info.max) & (np.sign(values) == np.sign(truth)), 0.0, error)
+    error = np.where(np.isfinite(error), error, np.inf)
+    return np.where(np.abs(truth) >= info.smallest_normal, error, 0.0)
+
+
+def _in_float64(expr: Expr, x: Symbol, inputs: Tensor) -> NDArray:
+    from actlib.elementwise import Elementwise
+
+    return Elementwise("reference", [x], expr)(inputs.double()).numpy()
+
+
+def _converged(function: Callable, point: tuple[float, ...]) -> mpmath.mpf:
+    digits, before = DIGITS + 10, None
+    while digits < 64 * _ZERO_DIGITS:
+        with mpmath.workdps(digits):
+            result = function(*map(mpmath.mpf, point))
+            if before is not None and abs(result - before) <= abs(result) * mpmath.mpf(10) ** -DIGITS:
+                if result != 0 or digits > _ZERO_DIGITS:
+                    return +result
+            before = result
+        digits *= 2
+    raise ArithmeticError(f"no {DIGITS} digits at {point}: {mpmath.nstr(before, 10)}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the table."""
+    from actlib.activations import ACTIVATIONS
+
+    parser = argparse.ArgumentParser(prog="python -m actlib.accuracy", description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="functions of the registry (default: all)")
+    parser.add_argument("--count", type=int, default=1 << 20, help="random float32 inputs (default: %(default)s)")
+    chosen = parser.parse_args(arguments)
+    unknown = set(chosen.names) - set(ACTIVATIONS)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(ACTIVATIONS)}")
+    print("Largest error: in ulp on every finite float16 and bfloat16 number, mixed on random float32 bit patterns.\n")
+    columns = [f"{t} {w}" for t in ("float16", "bfloat16", "float32") for w in ("value", "slope")]
+    print(f"{'':24}" + "".join(f"{c:>16}" for c in columns))
+    for name in chosen.names or ACTIVATIONS:
+        a = ACTIVATIONS[name]
+        (x,), formula = a.inputs, a.default_formula
+        rows = {f"actlib.{name}": a.function} | ({f"torch {name}": a.torch} if a.torch else {})
+        references = [Reference(formula, x, every_finite(t)) for t in (torch.float16, torch.bfloat16)]
+        for label, function in rows.items():
+            errors = [e(function).max() for r in references for e in (r.value_errors, r.slope_errors)]
+            errors += mixed_errors(formula, x, function, chosen.count)
+            print(f"{label:24}" + "".join(f"{e:16.4g}" for e in errors), flush=True)
+
+
+if __name__ == "__main__":
+    main()

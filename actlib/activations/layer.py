@@ -1,0 +1,47 @@
+"""Any elementwise function as a layer."""
+
+import numbers
+
+import torch
+from torch import Tensor
+
+from actlib.elementwise import Elementwise
+
+
+class Layer(torch.nn.Module):
+    """Applies an Elementwise function; its parameters are attributes.
+
+    Args:
+        op: The function.
+        **parameters: One value for each of its parameters. A number stays as it is, a `torch.nn.Parameter` is learnt,
+            any other tensor becomes a buffer.
+
+    Raises:
+        TypeError: A parameter is missing, unknown, or neither a number nor a tensor.
+    """
+
+    def __init__(self, op: Elementwise, **parameters: float | Tensor):
+        super().__init__()
+        names = [s.name for s in op.parameters]
+        if set(parameters) != set(names):
+            raise TypeError(f"{op.name} has the parameters {names}, but {sorted(parameters)} came")
+        self.op = op
+        for name, value in parameters.items():
+            if isinstance(value, torch.nn.Parameter):
+                self.register_parameter(name, value)
+            elif isinstance(value, Tensor):
+                self.register_buffer(name, value)
+            elif isinstance(value, numbers.Real) and not isinstance(value, bool):
+                setattr(self, name, float(value))
+            else:
+                raise TypeError(f"{op.name}: {name} must be a number or a tensor, but {type(value).__name__} came")
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """The function of the inputs, elementwise."""
+        return self.op(*inputs, *(getattr(self, s.name) for s in self.op.parameters))
+
+    def extra_repr(self) -> str:
+        """Names and values of the parameters; the shape of a tensor."""
+        values = {s.name: getattr(self, s.name) for s in self.op.parameters}
+        shown = (f"{n}={f'tensor{tuple(v.shape)}' if isinstance(v, Tensor) else f'{v:g}'}" for n, v in values.items())
+        return ", ".join(shown)

@@ -1,0 +1,209 @@
+"""Generated Triton kernels: the primitives they call, and the launch. One pass over memory for each call.
+
+Set TRITON_INTERPRET=1 before the first import of triton to run the kernels on the CPU, in NumPy, without a GPU.
+"""
+
+import functools
+import linecache
+from collections.abc import Callable, Sequence
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from actlib.backends import PHI_SCALE, PHI_TAIL
+from actlib.backends.torch_runner import flatten
+
+BLOCK = 1024
+
+
+def load(name: str, source: str, primitives: dict | None = None) -> Callable:
+    """The kernel that the source defines; triton reads its text through `inspect`, so it is given lines."""
+    file = f"<actlib {name}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    namespace = {"__name__": __name__, **(primitives or PRIMITIVES)}
+    exec(compile(source, file, "exec"), namespace)
+    return namespace[name]
+
+
+def kinds(arguments: Sequence[Tensor | float], shape: torch.Size) -> tuple[str, ...]:
+    """How each argument comes, in the words of `source.triton_source`."""
+    return tuple(_kind(a, shape) for a in arguments)
+
+
+def run(
+    kernel: Callable,
+    arguments: Sequence[Tensor | float],
+    shape: torch.Size,
+    dtypes: Sequence[torch.dtype],
+) -> list[Tensor]:
+    """Launches a kernel once over all elements; arguments and results as those of `torch_runner.run`."""
+    like = next(a for a in arguments if isinstance(a, Tensor) and a.shape == shape)
+    outputs = [torch.empty_like(like, dtype=dtype) for dtype in dtypes]
+    if like.numel() == 0:
+        return outputs
+    order = outputs[0]
+    given: list[Tensor | float] = []
+    for argument, kind in zip(arguments, kinds(arguments, shape), strict=True):
+        if kind == "full":
+            given.append(flatten(argument, order))
+        elif kind == "channel":
+            dim = _channel(argument, shape)
+            values = argument.expand(shape).movedim(dim, 0).flatten(1)[:, 0].contiguous()
+            given += [values, order.stride(dim), shape[dim]]
+        else:
+            given.append(argument if kind == "one" else float(argument))
+    targets = [flatten(out, order) for out in outputs]
+    n = like.numel()
+    with torch.cuda.device_of(like):
+        kernel[(triton.cdiv(n, BLOCK),)](*given, *targets, n, BLOCK=BLOCK)
+    return outputs
+
+
+def _kind(argument: Tensor | float, shape: torch.Size) -> str:
+    if not isinstance(argument, Tensor):
+        return "number"
+    if argument.numel() == 1 or not any(argument.stride()):  # also a gradient expanded from one number
+        return "one"
+    if argument.shape == shape and 0 not in argument.stride():
+        return "full"
+    return "channel" if _channel(argument, shape) is not None else "full"
+
+
+def _channel(argument: Tensor, shape: torch.Size) -> int | None:
+    """The only dimension along which the argument varies once it is expanded to the shape; None if there are more."""
+    strides = argument.expand(shape).stride()
+    varying = [d for d, (size, stride) in enumerate(zip(shape, strides, strict=True)) if size > 1 and stride]
+    return varying[0] if len(varying) == 1 else None
+
+
+@triton.jit
+def sigma(x):
+    e = tl.exp(-tl.abs(x))
+    return tl.where(x < 0, e, 1.0) / (1.0 + e)
+
+
+@triton.jit
+def expm1(x):
+    # Near 0 the Taylor series: exp(x) - 1 would lose its digits.
+    p = 1.0 + x * (0.5 + x * (1 / 6 + x * (1 / 24 + x * (1 / 120 + x * (1 / 720 + x * (1 / 5040 + x / 40320))))))
+    return tl.where(tl.abs(x) < 0.5, x * p, tl.exp(x) - 1.0)
+
+
+@triton.jit
+def log1p(x):
+    # Kahan: the error of rounding 1 + x cancels in the quotient. For 0 <= x only.
+    y = 1.0 + x
+    return tl.where(y == 1.0, x, tl.log(y) * (x / tl.where(y == 1.0, 1.0, y - 1.0)))
+
+
+@triton.jit
+def softplus(x):
+    return tl.where(x < 0, 0.0, x) + log1p(tl.exp(-tl.abs(x)))
+
+
+@triton.jit
+def tanh(x):
+    m = expm1(-2.0 * tl.abs(x))
+    t = -m / (2.0 + m)
+    return tl.where(x < 0, -t, t)
+
+
+@triton.jit
+def phi(x):
+    return tl.exp(x * x * -0.5) * 0.3989422804014327
+
+
+_horner = functools.reduce(lambda p, c: f"({p} * u + {c})", map(repr, PHI_TAIL[-2::-1]), repr(PHI_TAIL[-1]))
+Phi = load(
+    "Phi",
+    f"""@triton.jit
+def Phi(x):
+    u = 1.0 / (1.0 + {PHI_SCALE} * tl.abs(x))
+    tail = tl.exp(x * x * -0.5) * u * {_horner}
+    return tl.where(x > 0, 1.0 - tail, tail)
+""",
+    {"triton": triton, "tl": tl},
+)
+
+
+@triton.jit
+def exp(x):
+    return tl.exp(x)
+
+
+@triton.jit
+def log(x):
+    return tl.log(x)
+
+
+@triton.jit
+def sqrt(x):
+    return tl.sqrt(x)
+
+
+@triton.jit
+def sin(x):
+    return tl.sin(x)
+
+
+@triton.jit
+def cos(x):
+    return tl.cos(x)
+
+
+@triton.jit
+def erf(x):
+    return tl.erf(x)
+
+
+@triton.jit
+def absolute(x):
+    return tl.abs(x)
+
+
+@triton.jit
+def sign(x):
+    return tl.where(x > 0, 1.0, tl.where(x < 0, -1.0, x))
+
+
+@triton.jit
+def damped(factor, by):
+    return tl.where(by == 0, 0.0, factor * by)
+
+
+@triton.jit
+def where(condition, value, other):
+    return tl.where(condition, value, other)
+
+
+@triton.jit
+def unless_nan(value, x):
+    return tl.where(x == x, value, x)
+
+
+@triton.jit
+def square(x):
+    return x * x
+
+
+@triton.jit
+def cube(x):
+    return x * x * x
+
+
+@triton.jit
+def power(x, exponent):
+    return tl.exp2(exponent * tl.log2(x))
+
+
+PRIMITIVES = {
+    "triton": triton,
+    "tl": tl,
+    **{
+        f.__name__: f
+        for f in (sigma, softplus, Phi, phi, tanh, expm1, exp, log, sqrt, sin, cos, erf, absolute, sign)
+        + (damped, where, unless_nan, square, cube, power)
+    },
+}

@@ -1,0 +1,354 @@
+"""Differentiable, fused functions from SymPy formulas.
+
+The backward of an elementwise function is an elementwise function: its outputs are sums of g_j d e_j / d x_i, its inputs
+the g_j and the x_i. So `Elementwise` is closed under differentiation, every order is one fused pass over memory, and
+one autograd Function serves them all.
+"""
+
+import functools
+import numbers
+from collections.abc import Sequence
+
+import sympy as sp
+import torch
+from sympy import Expr, Piecewise, Symbol
+from torch import Tensor
+
+from actlib.backends import torch_runner
+from actlib.formula import source
+from actlib.formula.primitives import derivative, stable
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+class Elementwise:
+    """A differentiable, fused torch function from any SymPy formula.
+
+    Reverse and forward mode to any order, `torch.vmap`, `torch.func` and `torch.compile(fullgraph=True)` work on it; on
+    CUDA it runs as one generated Triton kernel, elsewhere as a generated torch function. Backward keeps the inputs
+    and nothing else. Half precision is computed in float32 and rounded once.
+
+        >>> x = sympy.Symbol("x")
+        >>> silu = Elementwise("silu", [x], [x * sigma(x)])
+        >>> silu(torch.randn(8, requires_grad=True)).sum().backward()
+
+    Args:
+        name: An identifier: the generated functions bear it.
+        inputs: Symbols of the inputs. Tensors take their place, all of one shape, dtype and device.
+        outputs: A formula in these symbols, or several.
+        parameters: Symbols of the parameters. A number or a tensor takes their place; a tensor may be of any shape that
+            broadcasts to that of the inputs (per channel, say), and gets a gradient of its own shape.
+
+    Calling it takes the inputs, then the parameters, and returns a tensor (a tuple of tensors for several formulas) with
+    the shape, dtype and memory order of the first input. Types: float16, bfloat16, float32, float64.
+
+    Raises:
+        TypeError: An input is no floating-point tensor, or a parameter neither a number nor such a tensor.
+        ValueError: Inputs differ in shape, dtype or device; a parameter does not broadcast; the count is off; or, when
+            it is made, a name is no identifier or a formula has symbols that are not given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[Symbol],
+        outputs: Expr | Sequence[Expr],
+        parameters: Sequence[Symbol] = (),
+    ):
+        outputs = (outputs,) if isinstance(outputs, (Expr, numbers.Number)) else tuple(outputs)
+        _check_formula(name, inputs, outputs, parameters)
+        real = {s: Symbol(s.name, real=True) for s in (*inputs, *parameters)}
+        self.name = name
+        self.inputs = tuple(real[s] for s in inputs)
+        self.parameters = tuple(real[s] for s in parameters)
+        self.outputs = tuple(stable(sp.sympify(e).xreplace(real)) for e in outputs)
+        # The dtype of each output is that of this input; None stands for the dtype of the computation.
+        self._like: tuple[int | None, ...] = (0,) * len(self.outputs)
+        self._traceable: type[torch.autograd.Function] | None = None
+
+    def __call__(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
+        self._check_call(arguments)
+        if torch.compiler.is_compiling():
+            self._make_traceable()
+            return self._traceable.apply(*arguments)
+        return _Apply.apply(self, *arguments)
+
+    def __repr__(self):
+        given = ", ".join(s.name for s in self.symbols)
+        return f"Elementwise({self.name}({given}) = {', '.join(map(str, self.outputs))})"
+
+    def __reduce__(self):
+        return Elementwise, (self.name, self.inputs, self.outputs, self.parameters)
+
+    def __deepcopy__(self, memo):  # noqa: ARG002
+        return self  # nothing in it ever changes
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """Symbols of all arguments: inputs, then parameters."""
+        return self.inputs + self.parameters
+
+    @functools.cached_property
+    def torch_source(self) -> str:
+        """Source of the generated torch function."""
+        return source.torch_source(self.name, self.symbols, self.outputs)
+
+    def triton_source(self, kinds: Sequence[str] = ()) -> str:
+        """Source of the generated Triton kernel; for the kinds of arguments see `formula.source.triton_source`."""
+        kinds = kinds or ("full",) * len(self.inputs) + ("number",) * len(self.parameters)
+        return source.triton_source(f"{self.name}_kernel", self.symbols, self.outputs, kinds)
+
+    @property
+    def backward(self) -> "Elementwise":
+        """The gradient of every argument, as a function of one upstream gradient an output, and of the arguments."""
+        return self.vjp(tuple(range(len(self.symbols))))
+
+    @functools.cache  # noqa: B019 - operations live as long as the program
+    def vjp(self, wanted: tuple[int, ...]) -> "Elementwise":
+        """The gradients of the wanted arguments, as a function of upstream gradients, inputs and parameters."""
+        upstream = self._fresh("g", len(self.outputs))
+        slopes = [
+            sp.Add(*(_scaled(g, derivative(e, self.symbols[i])) for g, e in zip(upstream, self.outputs, strict=True)))
+            for i in wanted
+        ]
+        m = len(upstream)
+        like = tuple(m + i if i < len(self.inputs) else None for i in wanted)
+        return self._derived("backward", (*upstream, *self.inputs), slopes, like)
+
+    @functools.cache  # noqa: B019
+    def jvp(self, moving: tuple[int, ...]) -> "Elementwise":
+        """The tangents of the outputs, as a function of the tangents of the moving arguments, inputs and parameters."""
+        tangents = self._fresh("t", len(moving))
+        rates = [
+            sp.Add(*(_scaled(t, derivative(e, self.symbols[i])) for t, i in zip(tangents, moving, strict=True)))
+            for e in self.outputs
+        ]
+        inputs = [t for t, i in zip(tangents, moving, strict=True) if i < len(self.inputs)]
+        parameters = [t for t, i in zip(tangents, moving, strict=True) if i >= len(self.inputs)]
+        like = tuple(None if k is None else k + len(inputs) for k in self._like)
+        return self._derived("jvp", (*inputs, *self.inputs), rates, like, (*parameters, *self.parameters))
+
+    def layer(self, **parameters: float | Tensor) -> torch.nn.Module:
+        """A layer that applies this function; a `torch.nn.Parameter` given for a parameter is learnt."""
+        from actlib.activations.layer import Layer
+
+        return Layer(self, **parameters)
+
+    def _derived(self, suffix, inputs, outputs, like, parameters=None) -> "Elementwise":
+        made = Elementwise(
+            f"{self.name}_{suffix}", inputs, outputs, self.parameters if parameters is None else parameters
+        )
+        made._like = like
+        return made
+
+    def _fresh(self, letter: str, count: int) -> list[Symbol]:
+        """New symbols that bear no name in use."""
+        taken = {s.name for s in self.symbols}
+        candidates = (f"{letter}{i}" for i in range(1, 10**6)) if count > 1 or letter in taken else iter([letter])
+        names = (name for name in candidates if name not in taken)
+        return [Symbol(next(names), real=True) for _ in range(count)]
+
+    def _make_traceable(self) -> None:
+        if self._traceable is None:
+            self._traceable = _traceable(self)
+
+    _make_traceable._dynamo_marked_constant = True  # torch.compiler.assume_constant_result, whose import takes seconds
+
+    @functools.cached_property
+    def _function(self):
+        return torch_runner.load(self.name, self.torch_source)
+
+    @functools.cache  # noqa: B019
+    def _kernel(self, kinds: tuple[str, ...]):
+        from actlib.backends import triton_runner
+
+        return triton_runner.load(f"{self.name}_kernel", self.triton_source(kinds))
+
+    def _run(self, arguments: Sequence[Tensor | float]) -> list[Tensor]:
+        """Computes the outputs; the arguments have been checked."""
+        tensors = [a for a in arguments[: len(self.inputs)] if isinstance(a, Tensor)]
+        shape = torch.broadcast_shapes(*(a.shape for a in tensors))
+        compute = torch_runner.compute_dtype(tensors[-1].dtype)
+        dtypes = [compute if k is None else arguments[k].dtype for k in self._like]
+        if compute == torch.float32 and _runs_kernels(tensors[0]):
+            return self.run_kernel(arguments, shape, dtypes)
+        return torch_runner.run(self._function, arguments, shape, dtypes, compute)
+
+    def run_kernel(self, arguments, shape, dtypes) -> list[Tensor]:
+        """Computes the outputs by the Triton kernel, whatever the device."""
+        from actlib.backends import triton_runner
+
+        kernel = self._kernel(triton_runner.kinds(arguments, shape))
+        return triton_runner.run(kernel, arguments, shape, dtypes)
+
+    def _check_call(self, arguments: Sequence[Tensor | float]) -> None:
+        expected = ", ".join(s.name for s in self.symbols)
+        if len(arguments) != len(self.symbols):
+            raise ValueError(f"{self.name}({expected}) takes {len(self.symbols)} arguments, {len(arguments)} came")
+        n = len(self.inputs)
+        for symbol, argument in zip(self.inputs, arguments[:n], strict=True):
+            _check_tensor(self.name, symbol.name, argument)
+        first = arguments[0]
+        for symbol, argument in zip(self.inputs[1:], arguments[1:n], strict=True):
+            for what in ("shape", "dtype", "device"):
+                here, there = getattr(argument, what), getattr(first, what)
+                if here != there:
+                    here, there = (tuple(v) if what == "shape" else v for v in (here, there))
+                    raise ValueError(
+                        f"{self.name}: the inputs must have the same {what}, but {self.inputs[0].name} has {there} "
+                        f"and {symbol.name} has {here}"
+                    )
+        for symbol, argument in zip(self.parameters, arguments[n:], strict=True):
+            if isinstance(argument, numbers.Real) and not isinstance(argument, bool):
+                continue
+            _check_tensor(self.name, symbol.name, argument, "a real number or ")
+            if argument.device != first.device and argument.ndim:
+                raise ValueError(f"{self.name}: {symbol.name} is on {argument.device}, the input on {first.device}")
+            if not _broadcasts(argument.shape, first.shape):
+                raise ValueError(
+                    f"{self.name}: {symbol.name} of shape {tuple(argument.shape)} does not broadcast to the input's "
+                    f"shape {tuple(first.shape)}"
+                )
+
+
+class _Apply(torch.autograd.Function):
+    """Any Elementwise: the arguments are saved, the rest is again an Elementwise."""
+
+    @staticmethod
+    def forward(op, *arguments):
+        outputs = op._run(arguments)
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):  # noqa: ARG004
+        ctx.op, *arguments = inputs
+        ctx.numbers = [None if isinstance(a, Tensor) else a for a in arguments]
+        tensors = [a for a in arguments if isinstance(a, Tensor)]
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx, *upstream):
+        arguments = _arguments(ctx)
+        wanted = tuple(i for i, needed in enumerate(ctx.needs_input_grad[1:]) if needed)
+        gradients = [None] * len(arguments)
+        if wanted:
+            results = _Apply.apply(ctx.op.vjp(wanted), *upstream, *arguments)
+            for i, gradient in zip(wanted, results if len(wanted) > 1 else [results], strict=True):
+                gradients[i] = _as_argument(gradient, arguments[i])
+        return None, *gradients
+
+    @staticmethod
+    def jvp(ctx, _, *tangents):
+        arguments = _arguments(ctx)
+        moving = tuple(i for i, t in enumerate(tangents) if t is not None)
+        n = len(ctx.op.inputs)
+        given = [tangents[i] for i in moving]
+        inner = sum(i < n for i in moving)
+        return _Apply.apply(ctx.op.jvp(moving), *given[:inner], *arguments[:n], *given[inner:], *arguments[n:])
+
+    @staticmethod
+    def vmap(info, in_dims, op, *arguments):
+        """Moves the batch in front; parameters keep broadcasting from the right."""
+        size, dims, n = info.batch_size, in_dims[1:], len(op.inputs)
+        pairs = list(zip(arguments, dims, strict=True))
+        moved = [a if d is None else a.movedim(d, 0) for a, d in pairs]
+        ndim = max(a.ndim - (d is not None) for a, d in pairs[:n])
+        for i, (_, d) in enumerate(pairs):
+            a = moved[i]
+            if i < n and d is None:
+                moved[i] = a.expand(size, *a.shape)
+            elif i >= n and d is not None:
+                moved[i] = a.reshape(size, *(1,) * (ndim + 1 - a.ndim), *a.shape[1:])
+        outputs = _Apply.apply(op, *moved)
+        return outputs, 0 if isinstance(outputs, Tensor) else (0,) * len(outputs)
+
+
+def _traceable(op: Elementwise) -> type[torch.autograd.Function]:
+    """Forward and backward alone, in plain torch: what torch.compile can look into and fuse."""
+    run, run_backward = op._function, op.backward._function
+
+    class Traceable(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, *arguments):
+            ctx.numbers = [None if isinstance(a, Tensor) else a for a in arguments]
+            ctx.save_for_backward(*(a for a in arguments if isinstance(a, Tensor)))
+            x = arguments[0]
+            dtypes = [x.dtype] * len(op.outputs)
+            outputs = torch_runner.evaluate(run, arguments, x, dtypes, torch_runner.compute_dtype(x.dtype))
+            return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+        @staticmethod
+        def backward(ctx, *upstream):
+            arguments = _arguments(ctx)
+            compute = torch_runner.compute_dtype(arguments[0].dtype)
+            dtypes = [compute] * len(arguments)
+            gradients = torch_runner.evaluate(run_backward, [*upstream, *arguments], arguments[0], dtypes, compute)
+            return tuple(
+                _as_argument(g, a) if isinstance(a, Tensor) else None for g, a in zip(gradients, arguments, strict=True)
+            )
+
+    return Traceable
+
+
+def _arguments(ctx) -> list[Tensor | float]:
+    """What the function was called with, tensors and numbers in order."""
+    tensors = iter(ctx.saved_tensors)
+    return [next(tensors) if number is None else number for number in ctx.numbers]
+
+
+def _as_argument(gradient: Tensor, argument: Tensor) -> Tensor:
+    """The gradient of an argument that was broadcast: summed to its shape, in the precision of the computation."""
+    return gradient.sum_to_size(argument.shape).to(argument.dtype)
+
+
+def _scaled(factor: Symbol, slope: Expr) -> Expr:
+    """factor * slope; into the cases of a piecewise slope, so that an infinite factor meets no zero from outside."""
+    if isinstance(slope, Piecewise):
+        return Piecewise(*((factor * value, condition) for value, condition in slope.args))
+    return factor * slope
+
+
+def _broadcasts(shape: torch.Size, target: torch.Size) -> bool:
+    return len(shape) <= len(target) and all(
+        s in (1, t) for s, t in zip(reversed(shape), reversed(target), strict=False)
+    )
+
+
+@functools.cache
+def _has_triton() -> bool:
+    try:
+        import triton  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _runs_kernels(x: Tensor) -> bool:
+    return x.is_cuda and type(x) in (Tensor, torch.nn.Parameter) and _has_triton()
+
+
+def _check_tensor(function: str, argument: str, value: object, alternative: str = "") -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{function}: {argument} must be {alternative}a tensor, but {type(value).__name__} came")
+    if value.dtype not in FLOATS:
+        raise TypeError(
+            f"{function}: {argument} must be {alternative}a tensor of float16, bfloat16, float32 or float64, "
+            f"but one of {str(value.dtype).removeprefix('torch.')} came"
+        )
+
+
+def _check_formula(name, inputs, outputs, parameters) -> None:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"an Elementwise is named by an identifier, but {name!r} came")
+    symbols = (*inputs, *parameters)
+    if not inputs or not all(isinstance(s, Symbol) for s in symbols):
+        raise ValueError(f"inputs and parameters must be SymPy symbols, at least one input, but {symbols} came")
+    if len({s.name for s in symbols}) < len(symbols):
+        raise ValueError(f"each symbol needs a name of its own, but {symbols} came")
+    if not outputs:
+        raise ValueError("at least one formula is needed, but none came")
+    for e in outputs:
+        unknown = sp.sympify(e).free_symbols - set(symbols)
+        if unknown:
+            raise ValueError(f"{e} contains {sorted(map(str, unknown))}, which are neither inputs nor parameters")

@@ -1,0 +1,235 @@
+"""From formulas to readable source text: shared steps first, then one small printer a target.
+
+Three things happen to a formula before it is printed. Its exact constants become decimal numbers. In a product, a
+factor that grows is tied to the factor that decays (`damped`). Common subexpressions get a name.
+
+**Damping** is the mechanism against intermediate values that overflow although the result does not. In x sigma(x) at
+minus infinity, or in the slope of tanh-GELU, whose cubic overflows long before its logistic factor would let it count,
+floating point computes infinity times zero, which is NaN. Exponential decay beats every power, so the limit is 0, and
+``damped(factor, by)`` says just that: ``factor * by``, but 0 where ``by`` has reached 0. NaN still gives NaN, since then
+``by`` is NaN itself: only factors whose variables all occur in ``by`` are tied to it.
+"""
+
+import keyword
+import re
+from collections.abc import Sequence
+
+import sympy as sp
+from sympy import Expr, Float, Function, Integer, Mul, Piecewise, Pow, Symbol
+from sympy.printing.str import StrPrinter
+
+from actlib.formula.primitives import Phi, Primitive, expm1, phi, sigma, stable, tanh
+
+__all__ = ["legal_names", "torch_source", "triton_source"]
+
+FUNCTIONS = (
+    *("sigma", "softplus", "Phi", "phi", "tanh", "expm1"),
+    *("exp", "log", "sqrt", "sin", "cos", "erf", "absolute", "sign"),
+    *("damped", "where", "unless_nan", "square", "cube", "power"),
+)
+"""What generated code may call; every backend implements each of them once."""
+
+
+class damped(Function):
+    """factor * by, but 0 where by has decayed to 0."""
+
+    nargs = 2
+
+
+class unless_nan(Function):
+    """value, but NaN where x is NaN."""
+
+    nargs = 2
+
+
+def torch_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr]) -> str:
+    """Source of a torch function of the given name: one argument an input, one result an output."""
+    names, temporaries, results = _prepare(inputs, outputs)
+    printer = _Printer()
+    lines = [f"def {name}({', '.join(names)}):"]
+    lines += [f"    {symbol} = {printer.doprint(expr)}" for symbol, expr in temporaries]
+    lines += [f"    return {', '.join(printer.doprint(expr) for expr in results)}"]
+    return "\n".join(lines) + "\n"
+
+
+def triton_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr], kinds: Sequence[str]) -> str:
+    """Source of a Triton kernel of the given name: one pass over memory, computed in float32.
+
+    Args:
+        name: Name of the kernel.
+        inputs: The symbols.
+        outputs: One expression an output.
+        kinds: How each input comes: "full", a tensor with an element for each element of the results; "one", a tensor
+            with a single element; "channel", a tensor whose element is chosen by ``(at // inner) % size``; or "number".
+    """
+    names, temporaries, results = _prepare(inputs, outputs)
+    printer = _Printer()
+    targets = ["out_ptr"] if len(results) == 1 else [f"out{i}_ptr" for i in range(len(results))]
+    arguments = {
+        "full": "{0}_ptr",
+        "one": "{0}_ptr",
+        "channel": "{0}_ptr, {0}_inner, {0}_size",
+        "number": "{0}",
+    }
+    loads = {
+        "full": "{0} = tl.load({0}_ptr + at, inside).to(tl.float32)",
+        "one": "{0} = tl.load({0}_ptr).to(tl.float32)",
+        "channel": "{0} = tl.load({0}_ptr + (at // {0}_inner) % {0}_size, inside).to(tl.float32)",
+        "number": None,
+    }
+    given = [arguments[kind].format(n) for n, kind in zip(names, kinds, strict=True)]
+    lines = [
+        "@triton.jit",
+        f"def {name}({', '.join([*given, *targets])}, n, BLOCK: tl.constexpr):",
+        "at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)",
+        "inside = at < n",
+        *(loads[kind].format(n) for n, kind in zip(names, kinds, strict=True) if loads[kind]),
+        *(f"{symbol} = {printer.doprint(expr)}" for symbol, expr in temporaries),
+        *(f"tl.store({t} + at, {printer.doprint(e)}, inside)" for t, e in zip(targets, results, strict=True)),
+    ]
+    return "\n".join([*lines[:2], *(f"    {line}" for line in lines[2:])]) + "\n"
+
+
+def legal_names(symbols: Sequence[Symbol]) -> list[str]:
+    """Names for the symbols in generated code: an underscore is added to what already means something there."""
+    taken = {*FUNCTIONS, *keyword.kwlist, "tl", "triton", "n", "at", "inside", "BLOCK"}
+    names = []
+    for symbol in symbols:
+        name = re.sub(r"\W", "", symbol.name) or "x"
+        while name in taken or re.fullmatch(r"\d.*|t\d+|out\d*_?(ptr)?", name):
+            name = f"v{name}" if name[0].isdigit() else f"{name}_"
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _prepare(
+    inputs: Sequence[Symbol], outputs: Sequence[Expr]
+) -> tuple[list[str], list[tuple[Symbol, Expr]], list[Expr]]:
+    """Names of the inputs, named subexpressions and results, ready to print."""
+    names = legal_names(inputs)
+    rename = {symbol: Symbol(name, real=True) for symbol, name in zip(inputs, names, strict=True)}
+    exprs = [_decimal(_damp(_pass_nan(stable(expr).xreplace(rename)))) for expr in outputs]
+    free = (Symbol(f"t{i}", real=True) for i in range(10**6))
+    temporaries, results = sp.cse(exprs, symbols=free)
+    return names, temporaries, results
+
+
+def _decimal(expr: Expr) -> Expr:
+    """Exact constants as decimal numbers, gathered to one in each product and sum."""
+    if expr.is_number and expr.is_extended_real and expr.is_finite:
+        return expr if expr.is_Integer else Float(expr.evalf(30), 30)
+    if expr.is_Mul or expr.is_Add:
+        constant, rest = expr.as_independent(*expr.free_symbols, as_Add=expr.is_Add)
+        args = [_decimal(a) for a in (rest.args if rest.func is expr.func else (rest,))]
+        return expr.func(_decimal(constant), *args)
+    if expr.is_Pow and expr.exp.is_Integer:
+        return Pow(_decimal(expr.base), expr.exp)
+    return expr.func(*(_decimal(a) for a in expr.args)) if expr.args else expr
+
+
+def _pass_nan(expr: Expr) -> Expr:
+    """Sees to it that NaN gives NaN in cases: a comparison with NaN is false, so NaN falls through to the last case.
+
+    If that does not pass it on, the first of two cases may, under the opposite condition; or else NaN is put back.
+    """
+    if not expr.args or expr.is_Boolean:
+        return expr
+    if not isinstance(expr, Piecewise):
+        return expr.func(*(_pass_nan(a) for a in expr.args))
+    pieces = [(_pass_nan(value), condition) for value, condition in expr.args]
+    conditions = [condition for _, condition in pieces]
+    if conditions[-1] is not sp.true and sp.simplify(sp.Or(*conditions)) is not sp.true:
+        raise ValueError(f"the cases of {expr} leave a gap; end with (expression, True)")
+    variables = sp.Tuple(*conditions).free_symbols
+    last = pieces[-1][0].free_symbols
+    if len(pieces) == 2 and not variables <= last and variables <= pieces[0][0].free_symbols:
+        return Piecewise((pieces[1][0], sp.Not(conditions[0])), (pieces[0][0], True), evaluate=False)
+    expr = Piecewise(*pieces[:-1], (pieces[-1][0], True), evaluate=False)
+    for variable in sorted(variables - last, key=str):
+        expr = unless_nan(expr, variable)
+    return expr
+
+
+def _damp(expr: Expr) -> Expr:
+    """Ties each growing factor of a product to the factors that decay in the same variables."""
+    if not expr.args:
+        return expr
+    expr = expr.func(*(_damp(a) for a in expr.args))
+    if not expr.is_Mul:
+        return expr
+    decaying = [f for f in expr.args if _decays(f)]
+    tied: dict[tuple[Expr, ...], list[Expr]] = {}
+    for factor in expr.args:
+        if factor not in decaying and not _bounded(factor):
+            by = tuple(d for d in decaying if factor.free_symbols <= d.free_symbols)
+            tied.setdefault(by, []).append(factor)
+    loose = tied.pop((), [])
+    used = {d for by in tied for d in by}
+    if sum(map(len, tied)) > len(used):  # groups that share a decaying factor are one
+        tied = {tuple(d for d in decaying if d in used): [f for factors in tied.values() for f in factors]}
+    kept = loose + [f for f in expr.args if f not in used and (f in decaying or _bounded(f))]
+    return Mul(*kept, *(damped(Mul(*factors), Mul(*by)) for by, factors in tied.items()))
+
+
+def _decays(expr: Expr) -> bool:
+    """Whether a floating-point zero of this factor means exponential decay (an argument with a log may be slower)."""
+    if expr.is_Pow and expr.exp.is_positive:
+        return _decays(expr.base)
+    if isinstance(expr, sp.exp) or (isinstance(expr, Primitive) and expr.decays):
+        return bool(expr.free_symbols) and not expr.has(sp.log)
+    return isinstance(expr, (tanh, expm1)) and _decays(expr.args[0])
+
+
+def _bounded(expr: Expr) -> bool:
+    if expr.is_number or isinstance(expr, (sigma, Phi, phi, tanh, sp.sign, sp.sin, sp.cos, sp.erf)):
+        return True
+    if expr.is_Add or expr.is_Mul:
+        return all(_bounded(a) for a in expr.args)
+    return bool(expr.is_Pow and expr.exp.is_nonnegative and _bounded(expr.base))
+
+
+class _Printer(StrPrinter):
+    """Python expressions over the names in FUNCTIONS, which every Python backend defines."""
+
+    def emptyPrinter(self, expr):
+        raise ValueError(f"no backend implements {expr.func.__name__}: write {expr} in {', '.join(FUNCTIONS[:14])}")
+
+    def _print_Float(self, expr):
+        return repr(float(expr))
+
+    def _print_Pow(self, expr, rational=False):  # noqa: ARG002
+        base, n = self._print(expr.base), expr.exp
+        if n == -1:
+            return f"1/{self.parenthesize(expr.base, 50, strict=False)}"
+        if n.is_negative:
+            return f"1/{self._print(Pow(expr.base, -n, evaluate=False))}"
+        if n == Float(0.5) or n == sp.Rational(1, 2):
+            return f"sqrt({base})"
+        if n in (2, 3):
+            return f"{'square' if n == 2 else 'cube'}({base})"
+        return f"power({base}, {self._print(n)})"
+
+    def _print_Function(self, expr):
+        name = expr.func.__name__
+        if name not in FUNCTIONS:
+            return self.emptyPrinter(expr)
+        return f"{name}({', '.join(map(self._print, expr.args))})"
+
+    _print_exp = _print_sign = _print_log = _print_sin = _print_cos = _print_erf = _print_Function
+
+    def _print_Abs(self, expr):
+        return f"absolute({self._print(expr.args[0])})"
+
+    def _print_Piecewise(self, expr):
+        *pieces, (last, _) = expr.args
+        text = self._print(last)
+        for value, condition in reversed(pieces):
+            text = f"where({self._print(condition)}, {self._print(value)}, {text})"
+        return text
+
+    def _print_Integer(self, expr):
+        return str(int(expr))
+
+    def _print_NegativeOne(self, expr):  # noqa: ARG002
+        return "-1"
