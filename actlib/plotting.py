@@ -1,0 +1,251 @@
+"""The book's figures and tables: SVG and HTML that take the page's colours, and that are the same on every run.
+
+A figure is inline SVG: its ink is the colour of the surrounding text and its curves take CSS variables, so that it is
+legible on a light and on a dark page; its text is text. Coordinates are rounded to a hundredth of a point, so that the
+last bits of a number, which differ between processors, do not show.
+"""
+
+import hashlib
+import html
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import sympy as sp
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as MatplotlibFigure
+from numpy.typing import NDArray
+
+BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY = PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe and Ito's colours, which colour-blind readers can tell apart; f, f' and f'' are always the first three."""
+MUTED = "#888888"
+_INK = "#010203"  # stands for the colour of the surrounding text
+
+_LOWEST, _HIGHEST = -14, 12  # powers of two at which the axis of an ulp figure ends; it is cut at zero
+_ULP_RANGE = (0.1, 4e3)
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "path.simplify": False,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "axes.prop_cycle": mpl.cycler(color=PALETTE),
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "grid.color": MUTED,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 2.0,
+    "legend.frameon": False,
+    "legend.labelcolor": "linecolor",
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor"), _INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), _INK),
+}
+
+
+class Figure:
+    """A drawn figure, shown as inline SVG with alternative text.
+
+    Args:
+        figure: The Matplotlib figure.
+        alt: What a reader who does not see it should know.
+        caption: A line below it; HTML is allowed.
+    """
+
+    def __init__(self, figure: MatplotlibFigure, alt: str, caption: str = ""):
+        if not alt.strip():
+            raise ValueError("a figure needs alternative text, but an empty one came")
+        self.alt = alt
+        self.caption = caption
+        self.svg = _svg(figure, alt)
+
+    def __repr__(self):
+        return f"Figure: {self.alt}"
+
+    def _repr_html_(self):
+        caption = f"<figcaption>{self.caption}</figcaption>" if self.caption else ""
+        return f'<figure class="act-figure">{self.svg}{caption}</figure>'
+
+
+class Table:
+    """A table of text, numbers and formulas.
+
+    Args:
+        header: Titles of the columns; empty for a table without.
+        rows: The cells; a SymPy expression is typeset, text in backquotes is code, a verdict is marked.
+        caption: A line above it.
+    """
+
+    def __init__(self, header: Sequence[str], rows: Iterable[Sequence], caption: str = ""):
+        self.header = list(header)
+        self.rows = [list(row) for row in rows]
+        self.caption = caption
+
+    def __repr__(self):
+        return "\n".join(" | ".join(map(str, row)) for row in [self.header, *self.rows] if row)
+
+    def _repr_html_(self):
+        caption = f"<caption>{self.caption}</caption>" if self.caption else ""
+        head = "".join(f'<th scope="col">{_cell(c)[0]}</th>' for c in self.header)
+        head = f"<thead><tr>{head}</tr></thead>" if head else ""
+        body = "".join(f"<tr>{''.join(map(_td, enumerate(row)))}</tr>" for row in self.rows)
+        # The class lets MathJax typeset formulas in here; the box scrolls on narrow screens, by keyboard too.
+        return (
+            '<div class="act-scroll tex2jax_process" tabindex="0" role="region" aria-label="Table">'
+            f'<table class="act-table">{caption}{head}<tbody>{body}</tbody></table></div>'
+        )
+
+
+def new(columns: int = 1, size: tuple[float, float] = (7.0, 3.0), **options) -> tuple[MatplotlibFigure, Axes | NDArray]:
+    """An empty figure in the book's style, and its axes side by side."""
+    with mpl.rc_context(_STYLE):
+        figure = MatplotlibFigure(figsize=size)
+        axes = figure.subplots(1, columns, **options)
+    return figure, axes
+
+
+def lines(axes: Axes, x: NDArray, ys: Mapping[str, NDArray], colours: Sequence[str] = PALETTE, **options) -> None:
+    """Curves over one x; the name of each stands at its right end, in its colour, clear of the others."""
+    with mpl.rc_context(_STYLE):
+        for y, colour in zip(ys.values(), colours, strict=False):
+            axes.plot(x, y, color=colour, **options)
+        axes.margins(x=0)
+        scale = axes.transAxes.inverted()
+        ends = {name: (x[i], y[i]) for name, y in ys.items() for i in [np.flatnonzero(np.isfinite(y))[-1]]}
+        heights = {name: scale.transform(axes.transData.transform(end))[1] for name, end in ends.items()}
+        shift, floor = {}, -np.inf
+        for name in sorted(ys, key=heights.get):
+            floor = max(heights[name], floor + 0.075)
+            shift[name] = floor - heights[name]
+        points = 72 * axes.get_position().height * axes.figure.get_figheight()
+        for (name, end), colour in zip(ends.items(), colours, strict=False):
+            offset = (5, shift[name] * points)
+            axes.annotate(name, end, offset, textcoords="offset points", va="center", color=colour)
+
+
+def curves(
+    function: Callable, low: float = -6.0, high: float = 6.0, name: str = "f", points: int = 241
+) -> tuple[MatplotlibFigure, Axes]:
+    """A function with its first two derivatives, by autograd in float64.
+
+    Args:
+        function: A differentiable elementwise torch function.
+        low: Left end.
+        high: Right end.
+        name: How the curves are called.
+        points: How many points are drawn.
+
+    Returns:
+        The figure and its axes.
+    """
+    x = torch.linspace(low, high, points, dtype=torch.float64, requires_grad=True)
+    y = function(x)
+    (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), x)
+    figure, axes = new()
+    axes.axhline(0, color=MUTED, linewidth=0.8)
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+    drawn = {name: y, f"{name}′": first, f"{name}″": second}
+    lines(axes, x.detach().numpy(), {label: values.detach().numpy() for label, values in drawn.items()})
+    axes.set_xlabel("x")
+    return figure, axes
+
+
+def ulp_figure(
+    inputs: torch.Tensor, errors: Mapping[str, Mapping[str, NDArray]], bar: float = 0.55
+) -> tuple[MatplotlibFigure, NDArray]:
+    """Largest error in ulp within each power of two, over every finite number of a 16-bit type.
+
+    Args:
+        inputs: The numbers, as `accuracy.every_finite` gives them.
+        errors: For each panel ("value", "slope") the errors by the name of the function.
+        bar: A line to hold them against.
+
+    Returns:
+        The figure and the axes of its panels.
+    """
+    x = inputs.double().numpy()
+    with np.errstate(divide="ignore"):
+        octave = np.floor(4 * np.clip(np.log2(np.abs(x)), _LOWEST, _HIGHEST)) / 4 - _LOWEST + 0.25
+    place = np.where(np.signbit(x), -octave, octave)
+    places = np.unique(place)
+    ticks = {"2⁻⁸": -8, "1": 0, "16": 4, "256": 8}
+    figure, panels = new(len(errors), size=(7.0, 3.2), sharey=True)
+    with mpl.rc_context(_STYLE):
+        for axes, (title, by_name) in zip(np.atleast_1d(panels), errors.items(), strict=True):
+            # The first function is drawn last: where it is right, it covers the others.
+            for (name, values), colour in reversed(list(zip(by_name.items(), PALETTE, strict=False))):
+                largest = np.array([values[place == p].max() for p in places])
+                shown = np.clip(largest, *_ULP_RANGE)
+                axes.step(places, shown, where="mid", label=name, color=colour)
+                if np.isinf(largest).any():
+                    axes.plot(places[np.isinf(largest)], shown[np.isinf(largest)], "x", color=colour, clip_on=False)
+            axes.axhline(bar, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+            axes.set(title=title, yscale="log", ylim=_ULP_RANGE, xlabel="input")
+            axes.set_xticks(
+                [sign * (t - _LOWEST + 0.25) for sign in (-1, 1) for t in ticks.values()],
+                [sign + name for sign in ("−", "") for name in ticks],
+            )
+            axes.minorticks_off()
+        np.atleast_1d(panels)[0].set_ylabel("largest error (ulp)")
+        np.atleast_1d(panels)[-1].legend(loc="upper center", reverse=True)
+    return figure, panels
+
+
+def _svg(figure: MatplotlibFigure, alt: str) -> str:
+    key = hashlib.sha256(alt.encode()).hexdigest()[:8]
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": key}), io.StringIO() as buffer:
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{key}-", text)  # two figures of a page share no names
+    text = re.sub(r'(?<= )(d|x|y|transform|points)="([^"]*)"', lambda m: f'{m[1]}="{_rounded(m[2])}"', text)
+    text = text.replace(_INK, "currentColor")
+    for number, colour in enumerate(PALETTE, 1):
+        text = text.replace(colour, f"var(--act-{number}, {colour})")
+    text = text.replace(MUTED, f"var(--act-muted, {MUTED})")
+    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 system-ui, sans-serif", text)
+    label = html.escape(alt, quote=True)
+    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups()
+    text = re.sub(r"<svg [^>]*>", "", text, count=1)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
+        f'aria-label="{label}" viewBox="0 0 {width} {height}" width="{width}pt">{text.strip()}'
+    )
+
+
+def _rounded(text: str) -> str:
+    if "scale" in text or "matrix" in text:
+        return text
+    return re.sub(r"-?\d+\.\d+(e-?\d+)?", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), text)
+
+
+def _cell(value: object) -> tuple[str, str]:
+    """HTML of a cell and its class."""
+    if isinstance(value, (sp.Basic, sp.MatrixBase)):
+        return rf"\({sp.latex(value)}\)", "act-math"
+    if isinstance(value, (bool, np.bool_)):
+        return ("yes" if value else "no"), ""
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.4g}", "act-number"
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}", "act-number"
+    text = html.escape(str(value), quote=False)
+    verdict = {"holds": "act-holds", "holds in part": "act-part", "does not hold": "act-fails"}.get(text, "")
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", text), verdict
+
+
+def _td(numbered: tuple[int, object]) -> str:
+    index, value = numbered
+    text, style = _cell(value)
+    style = f' class="{style}"' if style else ""
+    return f'<th scope="row"{style}>{text}</th>' if index == 0 else f"<td{style}>{text}</td>"
