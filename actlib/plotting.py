@@ -131,6 +131,14 @@ def lines(axes: Axes, x: NDArray, ys: Mapping[str, NDArray], colours: Sequence[s
             axes.annotate(name, end, offset, textcoords="offset points", va="center", color=colour)
 
 
+def bands(axes: Axes, x: Sequence[float], runs: Sequence[Sequence[float]], colour: str = BLUE, label: str = "") -> None:
+    """The mean of several runs at each x, and the range that they cover."""
+    runs = np.asarray(runs)
+    with mpl.rc_context(_STYLE):
+        axes.fill_between(x, runs.min(1), runs.max(1), color=colour, alpha=0.25, linewidth=0)
+        axes.plot(x, runs.mean(1), color=colour, marker="o", markersize=4, label=label)
+
+
 def curves(
     function: Callable, low: float = -6.0, high: float = 6.0, name: str = "f", points: int = 241
 ) -> tuple[MatplotlibFigure, Axes]:
@@ -177,7 +185,7 @@ def ulp_figure(
         octave = np.floor(4 * np.clip(np.log2(np.abs(x)), _LOWEST, _HIGHEST)) / 4 - _LOWEST + 0.25
     place = np.where(np.signbit(x), -octave, octave)
     places = np.unique(place)
-    ticks = {"2⁻⁸": -8, "1": 0, "16": 4, "256": 8}
+    ticks = {"2⁻⁸": -8, "1": 0, "256": 8}
     figure, panels = new(len(errors), size=(7.0, 3.2), sharey=True)
     with mpl.rc_context(_STYLE):
         for axes, (title, by_name) in zip(np.atleast_1d(panels), errors.items(), strict=True):

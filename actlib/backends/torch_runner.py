@@ -13,7 +13,7 @@ from torch import Tensor
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
 
-TILE = 1 << 17
+TILE = 1 << 18
 """Elements computed at a time on the CPU: the temporaries of a tile stay in cache."""
 
 
