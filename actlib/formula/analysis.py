@@ -149,21 +149,14 @@ def asymptotes(expr: Expr, x: Symbol) -> tuple[Expr | None, Expr | None]:
 def critical_points(expr: Expr, x: Symbol) -> list[Point | Interval]:
     """Where the slope is 0, in ascending order: isolated points, and an interval for each constant stretch."""
     expr = _checked(expr, x)
-    found: list[Point | Interval] = []
-    for stretch in _stretches(expr, x):
-        if stretch.rises == 0:
-            last = found[-1] if found else None
-            if isinstance(last, Interval) and last.end == stretch.low and stretch.low not in _breaks(expr, x, 0):
-                found[-1] = Interval(last.start, stretch.high, last.left_open, True)
-            else:
-                found.append(Interval.open(stretch.low, stretch.high))
-    smooth = [cut for cut in _cuts(expr, x) if _is_critical(expr, x, cut)]
-    for cut in smooth:
-        touching = [i for i in found if isinstance(i, Interval) and cut in (i.start, i.end)]
-        for interval in touching:
-            found[found.index(interval)] = interval + sp.FiniteSet(cut)
-        if not touching and not any(isinstance(i, Interval) and i.contains(cut) == sp.true for i in found):
-            found.append(_point(expr, x, cut))
+    found: list[Point | Interval] = [
+        Interval.open(stretch.low, stretch.high) for stretch in _stretches(expr, x) if stretch.rises == 0
+    ]
+    for cut in _cuts(expr, x):
+        if _is_critical(expr, x, cut):
+            touching = [i for i in found if isinstance(i, Interval) and cut in (i.start, i.end)]
+            found = [i + sp.FiniteSet(cut) if i in touching else i for i in found]
+            found += [] if touching else [_point(expr, x, cut)]
     return sorted(found, key=_ordered(lambda p: p.start if isinstance(p, Interval) else p.x))
 
 
@@ -420,23 +413,10 @@ def _shown(value: Expr | str) -> str:
 
 # What comes in
 
-
 _SWITCHES = (Piecewise, Abs, Max, Min, sp.sign, Heaviside)
-_SMOOTH = (
-    Primitive,
-    sp.exp,
-    sp.log,
-    sp.sin,
-    sp.cos,
-    sp.sinh,
-    sp.cosh,
-    sp.tanh,
-    sp.sech,
-    sp.asinh,
-    sp.atan,
-    sp.erf,
-    sp.erfc,
-)
+_WAVES = (sp.sin, sp.cos)
+_HYPERBOLIC = (sp.sinh, sp.cosh, sp.tanh, sp.sech, sp.asinh)
+_SMOOTH = (Primitive, sp.exp, sp.log, sp.erf, sp.erfc, sp.atan, *_WAVES, *_HYPERBOLIC)
 
 
 def _expression(expr: Expr) -> Expr:
@@ -952,7 +932,7 @@ def _is_zero_at(formula: Expr, x: Symbol, number: mpf) -> bool:
 def _recognised(formula: Expr, x: Symbol, number: mpf) -> Expr:
     """A zero as a simple multiple of pi if that is proved, for formulas with sine and cosine; else its 50 digits."""
     with mp.workdps(50):
-        if formula.has(sp.sin, sp.cos):
+        if formula.has(*_WAVES):
             multiple = sp.nsimplify(Float(number / mp.pi, 45), rational=True, tolerance=Float(10) ** -30)
             if multiple.q <= 12 and sp.simplify(formula.subs(x, multiple * sp.pi)) == 0:
                 return multiple * sp.pi
@@ -961,7 +941,7 @@ def _recognised(formula: Expr, x: Symbol, number: mpf) -> Expr:
 
 def _scanned(formula: Expr, x: Symbol, low: mpf, high: mpf) -> list[mpf]:
     """Zeros as numbers: where the sign changes on the grid, and where the curve touches zero between grid points."""
-    grid = _grid(low, high, formula.has(sp.sin, sp.cos))
+    grid = _grid(low, high, formula.has(*_WAVES))
     values = [_evaluate(formula, (x,), (at,)) for at in grid]
     function = _compiled(formula, (x,))
 
@@ -1142,7 +1122,7 @@ def _is_critical(expr: Expr, x: Symbol, cut: Expr) -> bool:
 
 def _oscillates(expr: Expr, x: Symbol) -> bool:
     """Whether the sign of the slope may go on changing: the formula has a sine, and no slope at the ends but 0."""
-    if not any(wave.has(x) for wave in expr.atoms(sp.sin, sp.cos)):
+    if not any(wave.has(x) for wave in expr.atoms(*_WAVES)):
         return False
     slopes = [end.slope for end in saturation(expr, x)]
     return any(isinstance(s, sp.AccumBounds) or s == 0 for s in slopes)

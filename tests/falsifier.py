@@ -1,0 +1,47 @@
+"""A pytest plugin that asks nbval itself whether it would notice a changed output. It runs no notebook.
+
+For each output that nbval compares, in each of its formats, one character is changed, and nbval's own comparison is
+called with what is stored and what was changed. The answers are written to the file that FALSIFIER_REPORT names.
+"""
+
+import copy
+import json
+import os
+import re
+
+
+def changed(text: str) -> str:
+    """The text with one character changed: a coordinate of a figure, else the last digit or letter."""
+    path = re.search(r' d="[^"]*?(\d)', text)
+    at = path.start(1) if path else max(i for i, c in enumerate(text) if c.isalnum())
+    return text[:at] + ("1" if text[at] != "1" else "2") + text[at + 1 :]
+
+
+def falsified(outputs: list) -> list[tuple[str, list]]:
+    """Every copy of the outputs in which one format of one output is changed, with a word on which."""
+    copies = []
+    for number, output in enumerate(outputs):
+        formats = ["text"] if output.output_type == "stream" else list(output.data)
+        for name in formats:
+            altered = copy.deepcopy(outputs)
+            place = altered[number] if name == "text" else altered[number].data
+            place[name] = changed(place[name])
+            copies.append((f"output {number}, {name}", altered))
+    return copies
+
+
+def pytest_collection_modifyitems(items):
+    report = []
+    for item in items:
+        outputs = item.cell.outputs
+        report.append(
+            {
+                "cell": item.name,
+                "equal": bool(item.compare_outputs(outputs, outputs)),
+                "unnoticed": [what for what, altered in falsified(outputs) if item.compare_outputs(outputs, altered)],
+                "changes": len(falsified(outputs)),
+                "compared": bool(item.options["check"]),
+            }
+        )
+    with open(os.environ["FALSIFIER_REPORT"], "w") as file:
+        json.dump(report, file)

@@ -1,0 +1,336 @@
+"""The book: what nbval does not guard, the build, its links, and its pages in a real browser."""
+
+import functools
+import http.server
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.parse
+import xml.etree.ElementTree as ET
+
+import bs4
+import nbformat
+import pytest
+import yaml
+from conftest import need
+from falsifier import falsified
+
+ROOT = pathlib.Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+CHAPTERS = [n for n in NOTEBOOKS if re.match(r"\d\d_", n.name)]
+EXEMPT = re.compile(r"NBVAL_(IGNORE_OUTPUT|SKIP)|PYTEST_VALIDATE_IGNORE_OUTPUT")
+CHROMIUM_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
+    "--no-first-run"
+).split()
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+@functools.cache
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path):
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def outputs(path):
+    return [output for cell in code_cells(path) for output in cell.outputs]
+
+
+def texts(output):
+    return [output.text] if output.output_type == "stream" else list(output.get("data", {}).values())
+
+
+def test_there_are_chapters():
+    assert CHAPTERS
+
+
+@every_notebook
+def test_was_executed_from_top_to_bottom(path):
+    # nbval passes a cell without an execution count and compares nothing.
+    assert [cell.execution_count for cell in code_cells(path)] == list(range(1, len(code_cells(path)) + 1))
+
+
+@every_notebook
+def test_has_no_empty_code_cell(path):
+    assert all(cell.source.strip() for cell in code_cells(path))
+
+
+@every_notebook
+def test_stores_no_error_and_no_warning(path):
+    assert not [o for o in outputs(path) if o.output_type == "error" or o.get("name") == "stderr"]
+
+
+@every_notebook
+def test_hides_no_output_behind_a_semicolon(path):
+    assert not [cell.source for cell in code_cells(path) if cell.source.rstrip().endswith(";")]
+
+
+@every_notebook
+def test_exempts_few_cells_from_comparison(path):
+    tagged = [c for c in code_cells(path) if any("nbval" in tag for tag in c.metadata.get("tags", []))]
+    assert len([c for c in code_cells(path) if EXEMPT.search(c.source)] + tagged) <= 2
+
+
+@every_notebook
+def test_figures_are_svg_with_alternative_text(path):
+    # nbval never compares PNG or JPEG.
+    formats = {name for o in outputs(path) for name in o.get("data", {})}
+    assert not {name for name in formats if name.startswith("image/")}
+    svgs = [
+        svg for o in outputs(path) for svg in bs4.BeautifulSoup(o.get("data", {}).get("text/html", ""), "html.parser")("svg")
+    ]
+    assert all(len(svg.get("aria-label", "")) > 20 for svg in svgs)
+    assert svgs or path not in CHAPTERS
+
+
+@every_notebook
+def test_outputs_name_no_memory_address_and_no_place(path):
+    shown = [text for o in outputs(path) for text in texts(o)]
+    assert not [t for t in shown if re.search(r"\b0x[0-9a-f]{6,}|/home/|/root/|/tmp/|/work/|site-packages", t)]
+
+
+@every_notebook
+def test_runs_on_any_python_kernel(path):
+    kernel = read(path).metadata.kernelspec
+    assert (kernel.name, kernel.language) == ("python3", "python")
+
+
+def test_table_of_contents_names_every_page_once():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    files = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    pages = [p.relative_to(ROOT).with_suffix("") for p in (ROOT / "book").iterdir() if p.suffix in (".ipynb", ".md")]
+    assert sorted(files) == sorted(map(str, pages))
+
+
+@every_notebook
+def test_nbval_notices_any_one_falsified_output(path, tmp_path):
+    report = tmp_path / "report.json"
+    python_path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval", "--collect-only", "-q", "-p", "falsifier", "-p", "no:cacheprovider"]
+        + [str(path)],
+        env={**os.environ, "FALSIFIER_REPORT": str(report), "PYTHONPATH": python_path},
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    cells = json.loads(report.read_text())
+    assert len(cells) == len(code_cells(path))
+    assert sum(cell["changes"] for cell in cells) > 0
+    assert not [cell for cell in cells if not cell["equal"]]
+    assert not [cell for cell in cells if cell["unnoticed"]]
+    assert sum(not cell["compared"] for cell in cells) <= 2
+
+
+@pytest.mark.parametrize("path", CHAPTERS[:1], ids=lambda p: p.stem)
+def test_nbval_fails_at_the_falsified_cells(path, tmp_path):
+    """The same in earnest: the beginning of a chapter, up to its first figure, with every output changed, is run."""
+    notebook = nbformat.from_dict(read(path))
+    first = next(i for i, c in enumerate(notebook.cells) if "<svg" in str(c.get("outputs", "")))
+    notebook.cells = notebook.cells[: first + 1]
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in cells:
+        if cell.outputs:
+            cell.outputs = falsified(cell.outputs)[-1][1]
+    copy, report = tmp_path / path.name, tmp_path / "report.xml"
+    nbformat.write(notebook, copy)
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", f"--junitxml={report}", str(copy)]
+        + ["-c", os.devnull, "--rootdir", str(tmp_path)],
+        capture_output=True,
+        check=False,
+    )
+    failed = [case.find("failure") is not None for case in ET.parse(report).iter("testcase")]
+    assert failed == [bool(cell.outputs) for cell in cells]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The built book, from the stored outputs, with every warning an error."""
+    out = tmp_path_factory.mktemp("book")
+    command = [str(pathlib.Path(sys.executable).with_name("jupyter-book")), "build", ".", "--path-output", str(out), "-W", "-n", "--keep-going"]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return out / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def pages(site):
+    """The parsed pages, by path."""
+    paths = [page for page in sorted(site.rglob("*.html")) if "_static" not in page.parts]  # templates lie there
+    return {page: bs4.BeautifulSoup(page.read_text(), "html.parser") for page in paths}
+
+
+def test_build_has_every_page(site):
+    for notebook in NOTEBOOKS:
+        assert (site / "book" / f"{notebook.stem}.html").exists()
+
+
+def test_root_leads_to_the_introduction(site):
+    assert "book/intro.html" in (site / "index.html").read_text()
+
+
+def test_no_internal_link_is_dead(site, pages):
+    dead = []
+    for page, soup in pages.items():
+        for tag in soup.select("[href], [src]"):
+            url = urllib.parse.urlsplit(tag.get("href") or tag.get("src") or "")
+            if url.scheme or url.netloc or (not url.path and not url.fragment):
+                continue
+            target = (page.parent / urllib.parse.unquote(url.path)).resolve() if url.path else page
+            anchor = urllib.parse.unquote(url.fragment)
+            if not target.exists() or (
+                anchor and target in pages and not pages[target].select_one(f'[id="{anchor}"], [name="{anchor}"]')
+            ):
+                dead.append(f"{page.relative_to(site)}: {tag.get('href') or tag.get('src')}")
+    assert not dead
+
+
+def test_nothing_is_loaded_from_elsewhere(site, pages):
+    foreign = [
+        str(tag)
+        for soup in pages.values()
+        for tag in soup.select("script[src], link[href], img[src], iframe[src], source[src]")
+        if re.match(r"(https?:)?//", tag.get("src") or tag.get("href")) and tag.get("rel") != ["canonical"]
+    ]
+    assert not foreign
+    assert not [s for s in site.rglob("*.css") if re.search(r"url\(\s*['\"]?(https?:)?//", s.read_text())]
+
+
+def test_figures_take_the_colours_of_the_page(site):
+    page = (site / "book" / f"{CHAPTERS[0].stem}.html").read_text()
+    assert "currentColor" in page
+    assert "var(--act-1" in page
+    variables = set(re.findall(r"var\((--act-[\w-]+)", page))
+    style = (ROOT / "book" / "_static" / "book.css").read_text()
+    light, dark = (re.search(rf"{re.escape(s)} \{{(.*?)\}}", style, re.DOTALL)[1] for s in ("html", 'html[data-theme="dark"]'))
+    assert not {v for v in variables if f"{v}:" not in light or f"{v}:" not in dark}
+
+
+@pytest.fixture(scope="session")
+def address(site):
+    """The book, served to this machine alone."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, driven by Playwright."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    executable = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    need(executable, "no Chromium is installed; name one in the environment variable CHROMIUM")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page opened in the browser, with everything that went wrong on it."""
+
+    def __init__(self, browser, url, **options):
+        self.trouble, self.foreign = [], []
+        self.page = browser.new_page(**options)
+        self.page.on("console", lambda m: self.trouble.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda e: self.trouble.append(str(e)))
+        self.page.on("requestfailed", lambda r: self.trouble.append(f"failed: {r.url}"))
+        self.page.on("response", lambda r: self.trouble.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
+        self.page.on("request", lambda r: None if r.url.startswith((url[:20], "data:")) else self.foreign.append(r.url))
+        self.page.goto(url, wait_until="networkidle")
+        self.page.evaluate("async () => { if (window.MathJax?.startup) await MathJax.startup.promise }")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.page.close()
+
+
+PAGES = ["intro", "references", *(n.stem for n in NOTEBOOKS)]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_loads_without_trouble(browser, address, name):
+    with Visit(browser, f"{address}/book/{name}.html") as visit:
+        assert visit.trouble == []
+        assert visit.foreign == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_all_mathematics_is_typeset(browser, address, name):
+    with Visit(browser, f"{address}/book/{name}.html") as visit:
+        raw = visit.page.evaluate(
+            """() => {
+                const walker = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
+                const raw = [];
+                while (walker.nextNode()) {
+                    const inCode = walker.currentNode.parentElement.closest('pre, code, script, mjx-container');
+                    if (!inCode && /\\\\\\(|\\\\\\[|\\$\\$/.test(walker.currentNode.data)) raw.push(walker.currentNode.data);
+                }
+                return raw;
+            }"""
+        )
+        assert raw == []
+        has_math = visit.page.locator("article .math").count() > 0
+        assert visit.page.locator("article mjx-container").count() > 0 or not has_math
+        assert visit.page.locator("article mjx-merror").count() == 0
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_all_figures_are_shown(browser, address, name):
+    with Visit(browser, f"{address}/book/{name}.html") as visit:
+        for figure in visit.page.locator("article img, article .act-figure svg").all():
+            box = figure.bounding_box()
+            assert box["width"] > 50
+            assert box["height"] > 20
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_page_scrolls_sideways_on_a_phone(browser, address, name):
+    with Visit(browser, f"{address}/book/{name}.html", viewport={"width": 390, "height": 844}) as visit:
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_ink_stands_out_from_the_page(browser, address, name, theme):
+    """Text and curves against the page: 4.5 and 3 to 1, the contrasts that WCAG 2.2 asks for."""
+    with Visit(browser, f"{address}/book/{name}.html", color_scheme=theme) as visit:
+        contrasts = visit.page.evaluate(
+            """() => {
+                const channels = c => c.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255);
+                const linear = v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+                const light = c => { const [r, g, b] = channels(c).map(linear); return 0.2126*r + 0.7152*g + 0.0722*b };
+                const ratio = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+                const page = getComputedStyle(document.body).backgroundColor;
+                const curves = [...document.querySelectorAll('.act-figure path[style*="--act-"]')]
+                    .map(e => getComputedStyle(e).stroke).filter(c => c.startsWith('rgb'));
+                return {text: ratio(getComputedStyle(document.querySelector('article p')).color, page),
+                        curves: curves.map(c => ratio(c, page))};
+            }"""
+        )
+        assert contrasts["text"] >= 4.5
+        assert min(contrasts["curves"], default=3) >= 3
