@@ -9,7 +9,6 @@ nearest number is within 0.5 ulp of it, so 0.5 is the best that any function can
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import mpmath
@@ -20,10 +19,11 @@ from numpy.typing import NDArray
 from sympy import Expr, Symbol
 from torch import Tensor
 
-from actlib.formula.primitives import derivative, elementary
+from actlib.formula.primitives import Phi, derivative, elementary
 
 DIGITS = 50
-_ZERO_DIGITS = 1000  # a result that is still 0 at so many digits is below every floating-point number
+_ZERO_DIGITS = 1000  # a result that is still below _NOTHING at so many digits is below every floating-point number
+_NOTHING = mpmath.mpf(10) ** -400
 
 
 def every_finite(dtype: torch.dtype) -> Tensor:
@@ -45,6 +45,17 @@ def random_finite(dtype: torch.dtype, count: int, seed: int = 0) -> Tensor:
     return numbers[numbers.isfinite()][:count]
 
 
+def paired(numbers: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Inputs for a function of so many: the numbers themselves, then the same numbers in random orders.
+
+    In types of float32's range the others are at most 1 in size (larger ones take their reciprocal, about): a large one
+    would lift a result out of the range where float32, in which all is computed, has lost digits to underflow.
+    """
+    generator = torch.Generator().manual_seed(1)
+    others = torch.where(numbers.abs() > 1, 1 / numbers, numbers) if numbers.dtype != torch.float16 else numbers
+    return numbers, *(others[torch.randperm(len(others), generator=generator)] for _ in range(count - 1))
+
+
 def exact(expr: Expr, symbols: Sequence[Symbol], points: Sequence[NDArray]) -> tuple[NDArray, NDArray]:
     """The schoolbook formula at floating-point numbers, by mpmath, to 50 digits.
 
@@ -58,7 +69,9 @@ def exact(expr: Expr, symbols: Sequence[Symbol], points: Sequence[NDArray]) -> t
     Returns:
         Two float64 arrays whose sum is the result: the nearest float64 numbers, and what they lack.
     """
-    function = sp.lambdify(list(symbols), elementary(expr), "mpmath")
+    # SymPy writes erfc(-x) as 2 - erfc(x), whose cancellation costs hundreds of digits; mpmath's ncdf has none.
+    expr = elementary(sp.sympify(expr).replace(Phi, sp.Function("ncdf")))
+    function = sp.lambdify(list(symbols), expr, "mpmath")
     high, low = np.empty(len(points[0])), np.empty(len(points[0]))
     for i, point in enumerate(zip(*(p.tolist() for p in points), strict=True)):
         result = _converged(function, point)
@@ -96,98 +109,115 @@ def slope(function: Callable, *inputs: Tensor, wanted: int = 0) -> Tensor:
     return gradient
 
 
-@dataclass(frozen=True)
 class Reference:
     """The exact values and slopes of a formula at given inputs.
 
     Args:
-        formula: A formula of one variable.
-        x: The variable.
-        inputs: Tensor of the inputs, one dimension.
+        formula: A formula of one variable or several.
+        symbols: The variable, or the variables.
+        *inputs: For each of them a tensor of one dimension.
     """
 
-    formula: Expr
-    x: Symbol
-    inputs: Tensor
+    def __init__(self, formula: Expr, symbols: Symbol | Sequence[Symbol], *inputs: Tensor):
+        self.formula = formula
+        self.symbols = (symbols,) if isinstance(symbols, Symbol) else tuple(symbols)
+        self.inputs = inputs
 
     @cached_property
     def value(self) -> tuple[NDArray, NDArray]:
         """Exact results."""
-        return exact(self.formula, [self.x], [self.inputs.double().numpy()])
+        return self._exact(self.formula)
 
     @cached_property
-    def slope(self) -> tuple[NDArray, NDArray]:
-        """Exact slopes."""
-        return exact(derivative(self.formula, self.x), [self.x], [self.inputs.double().numpy()])
+    def slopes(self) -> list[tuple[NDArray, NDArray]]:
+        """Exact slopes in each of the variables."""
+        return [self._exact(derivative(self.formula, s)) for s in self.symbols]
 
     def value_errors(self, function: Callable) -> NDArray:
         """Errors of a function's results in ulp."""
-        return ulp_error(function(self.inputs), *self.value)
+        return ulp_error(function(*self.inputs), *self.value)
 
     def slope_errors(self, function: Callable) -> NDArray:
-        """Errors of a function's slopes in ulp."""
-        return ulp_error(slope(function, self.inputs), *self.slope)
+        """Errors of a function's slopes in ulp; of several variables the largest."""
+        errors = [ulp_error(slope(function, *self.inputs, wanted=i), *s) for i, s in enumerate(self.slopes)]
+        return np.max(errors, axis=0)
+
+    def _exact(self, expr: Expr) -> tuple[NDArray, NDArray]:
+        return exact(expr, self.symbols, [t.double().numpy() for t in self.inputs])
 
 
-def mixed_errors(formula: Expr, x: Symbol, function: Callable, count: int, seed: int = 0) -> tuple[float, float]:
-    """Largest mixed errors of value and slope in float32, on random bit patterns.
+def mixed_errors(
+    formula: Expr, symbols: Symbol | Sequence[Symbol], function: Callable, count: int, seed: int = 0
+) -> tuple[float, float]:
+    """Largest mixed errors of value and slopes in float32, on random bit patterns.
 
-    The mixed error is the error divided by one ulp of the result plus the effect of one ulp of the input: no function
-    can do better than its input lets it. Results below the smallest normal number are left out.
+    The mixed error is the error divided by one ulp of the result plus the effect of one ulp of each input: no function
+    can do better than its inputs let it. Results below the smallest normal number are left out.
 
     The reference is the formula's own generated function in float64. It is trusted no further than it is checked: the
     inputs with the largest errors, and a thousand others, are computed again at 50 digits, and must agree with it.
 
     Args:
-        formula: A formula of one variable, in primitives.
-        x: The variable.
+        formula: A formula of one variable or several, in primitives.
+        symbols: The variable, or the variables.
         function: The function to judge.
         count: How many inputs.
         seed: Of the random bit patterns.
 
     Returns:
-        The largest mixed error of value and of slope.
+        The largest mixed error of the value and of the slopes.
 
     Raises:
         ArithmeticError: The float64 reference disagrees with the 50 digits.
     """
-    inputs = random_finite(torch.float32, count, seed)
-    first, second = derivative(formula, x), derivative(formula, x, x)
-    results = function(inputs), slope(function, inputs)
-    references = [_in_float64(e, x, inputs) for e in (formula, first, second)]
-    largest = []
-    for i, expr in enumerate((formula, first)):
-        errors = _mixed(results[i], references[i], references[i + 1], inputs)
-        worst = np.argsort(errors)[-1000:]
-        checked = np.union1d(worst, np.arange(0, len(errors), max(1, len(errors) // 1000)))
-        truth, _ = exact(expr, [x], [inputs[checked].double().numpy()])
-        normal = np.abs(truth) >= torch.finfo(torch.float32).smallest_normal
-        off = np.abs(references[i][checked] - truth)[normal] > 1e-3 * ulp(truth, torch.float32)[normal]
-        if off.any():
-            at = inputs[checked].numpy()[normal][off][0]
-            raise ArithmeticError(f"the float64 reference of {expr} is not exact enough, at {x} = {at!r}")
-        errors = _mixed(
-            results[i][worst], truth[np.searchsorted(checked, worst)], references[i + 1][worst], inputs[worst]
-        )
-        largest.append(float(errors.max()))
-    return largest[0], largest[1]
+    symbols = (symbols,) if isinstance(symbols, Symbol) else tuple(symbols)
+    inputs = paired(random_finite(torch.float32, count, seed), len(symbols))
+    value = _largest_mixed(formula, symbols, inputs, function(*inputs))
+    slopes = [
+        _largest_mixed(derivative(formula, s), symbols, inputs, slope(function, *inputs, wanted=i))
+        for i, s in enumerate(symbols)
+    ]
+    return value, max(slopes)
 
 
-def _mixed(computed: Tensor, truth: NDArray, rate: NDArray, inputs: Tensor) -> NDArray:
+def _largest_mixed(expr: Expr, symbols: Sequence[Symbol], inputs: Sequence[Tensor], computed: Tensor) -> float:
+    points = [t.double() for t in inputs]
+    reference = _in_float64(expr, symbols, points)
+    effect = sum(
+        np.abs(np.nan_to_num(_in_float64(derivative(expr, s), symbols, points))) * ulp(p.numpy(), torch.float32)
+        for s, p in zip(symbols, points, strict=True)
+    )
     values = computed.detach().double().numpy()
-    scale = ulp(truth, torch.float32) + np.abs(np.nan_to_num(rate)) * ulp(inputs.double().numpy(), torch.float32)
+    errors = _mixed(values, reference, effect)
+    worst = np.argsort(errors)[-1000:]
+    checked = np.union1d(worst, np.arange(0, len(errors), max(1, len(errors) // 1000)))
+    truth, _ = exact(expr, symbols, [p.numpy()[checked] for p in points])
+    normal = np.abs(truth) >= torch.finfo(torch.float32).smallest_normal
+    off = np.abs(reference[checked] - truth)[normal] > 1e-3 * ulp(truth, torch.float32)[normal]
+    if off.any():
+        at = [p.numpy()[checked][normal][off][0] for p in points]
+        raise ArithmeticError(f"the float64 reference of {expr} is not exact enough, at {symbols} = {at}")
+    return float(_mixed(values[checked], truth, effect[checked]).max())
+
+
+def _mixed(values: NDArray, truth: NDArray, effect: NDArray) -> NDArray:
     info = torch.finfo(torch.float32)
     with np.errstate(invalid="ignore"):
-        error = np.abs(values - truth) / scale
+        error = np.abs(values - truth) / (ulp(truth, torch.float32) + effect)
     error = np.where(np.isinf(values) & (np.abs(truth) > info.max) & (np.sign(values) == np.sign(truth)), 0.0, error)
     error = np.where(np.isfinite(error), error, np.inf)
     return np.where(np.abs(truth) >= info.smallest_normal, error, 0.0)
 
 
-def _in_float64(expr: Expr, x: Symbol, inputs: Tensor) -> NDArray:
+def _in_float64(expr: Expr, symbols: Sequence[Symbol], points: Sequence[Tensor]) -> NDArray:
     from actlib.elementwise import Elementwise
 
-    return Elementwise("reference", [x], expr)(inputs.double()).numpy()
+    return Elementwise("reference", symbols, expr)(*points).numpy()
+
+
+def _normal_distribution(x: mpmath.mpf) -> mpmath.mpf:
+    # SymPy turns its own erfc(-x) into 2 - erfc(x), which takes thousands of digits in the tail.
+    return mpmath.erfc(-x / mpmath.sqrt(2)) / 2
 
 
 def _converged(function: Callable, point: tuple[float, ...]) -> mpmath.mpf:
@@ -195,11 +225,11 @@ def _converged(function: Callable, point: tuple[float, ...]) -> mpmath.mpf:
     while digits < 64 * _ZERO_DIGITS:
         with mpmath.workdps(digits):
             result = function(*map(mpmath.mpf, point))
-            if before is not None and abs(result - before) <= abs(result) * mpmath.mpf(10) ** -DIGITS:
-                if result != 0 or digits > _ZERO_DIGITS:
-                    return +result
-            before = result
-        digits *= 2
+            if digits >= _ZERO_DIGITS and abs(result) < _NOTHING:
+                return mpmath.mpf(0)
+            if result and before is not None and abs(result - before) <= abs(result) * mpmath.mpf(10) ** -DIGITS:
+                return +result
+        digits, before = (2 * digits if result else max(2 * digits, _ZERO_DIGITS)), result
     raise ArithmeticError(f"no {DIGITS} digits at {point}: {mpmath.nstr(before, 10)}")
 
 
@@ -219,12 +249,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{'':24}" + "".join(f"{c:>16}" for c in columns))
     for name in chosen.names or ACTIVATIONS:
         a = ACTIVATIONS[name]
-        (x,), formula = a.inputs, a.default_formula
         rows = {f"actlib.{name}": a.function} | ({f"torch {name}": a.torch} if a.torch else {})
-        references = [Reference(formula, x, every_finite(t)) for t in (torch.float16, torch.bfloat16)]
+        references = [
+            Reference(a.default_formula, a.inputs, *paired(every_finite(t), len(a.inputs)))
+            for t in (torch.float16, torch.bfloat16)
+        ]
         for label, function in rows.items():
             errors = [e(function).max() for r in references for e in (r.value_errors, r.slope_errors)]
-            errors += mixed_errors(formula, x, function, chosen.count)
+            errors += mixed_errors(a.default_formula, a.inputs, function, chosen.count)
             print(f"{label:24}" + "".join(f"{e:16.4g}" for e in errors), flush=True)
 
 

@@ -71,7 +71,8 @@ class Elementwise:
         self._check_call(arguments)
         if torch.compiler.is_compiling():
             self._make_traceable()
-            return self._traceable.apply(*arguments)
+            # Where no gradient is asked for, Dynamo calls `forward` itself, and not always with a context.
+            return self._traceable.apply(*arguments) if _needs_gradient(arguments) else self._traceable.run(*arguments)
         return _apply(self, arguments)
 
     def __repr__(self):
@@ -215,11 +216,13 @@ def _apply(op: Elementwise, arguments: Sequence[Tensor | float]) -> Tensor | tup
     """The outputs, by the quickest way on which autograd, if it looks, sees the derivative."""
     if torch._C._are_functorch_transforms_active():
         return _Apply.apply(op, *arguments)
-    if forward_ad._current_level >= 0 or (
-        torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in arguments)
-    ):
+    if forward_ad._current_level >= 0 or _needs_gradient(arguments):
         return _ApplyAtOnce.apply(op, *arguments)
     return _Apply.forward(op, *arguments)
+
+
+def _needs_gradient(arguments: Sequence[Tensor | float]) -> bool:
+    return torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in arguments)
 
 
 class _Apply(torch.autograd.Function):
@@ -289,17 +292,21 @@ class _ApplyAtOnce(torch.autograd.Function):
 
 def _traceable(op: Elementwise) -> type[torch.autograd.Function]:
     """Forward and backward alone, in plain torch: what torch.compile can look into and fuse."""
-    run, run_backward = op._function, op.backward._function
+    run_forward, run_backward = op._function, op.backward._function
 
     class Traceable(torch.autograd.Function):
+        @staticmethod
+        def run(*arguments):
+            x = arguments[0]
+            dtypes = [x.dtype] * len(op.outputs)
+            outputs = torch_runner.evaluate(run_forward, arguments, x, dtypes, torch_runner.compute_dtype(x.dtype))
+            return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
         @staticmethod
         def forward(ctx, *arguments):
             ctx.numbers = [None if isinstance(a, Tensor) else a for a in arguments]
             ctx.save_for_backward(*(a for a in arguments if isinstance(a, Tensor)))
-            x = arguments[0]
-            dtypes = [x.dtype] * len(op.outputs)
-            outputs = torch_runner.evaluate(run, arguments, x, dtypes, torch_runner.compute_dtype(x.dtype))
-            return outputs[0] if len(outputs) == 1 else tuple(outputs)
+            return Traceable.run(*arguments)
 
         @staticmethod
         def backward(ctx, *upstream):
@@ -375,3 +382,4 @@ def _check_formula(name, inputs, outputs, parameters) -> None:
         unknown = sp.sympify(e).free_symbols - set(symbols)
         if unknown:
             raise ValueError(f"{e} contains {sorted(map(str, unknown))}, which are neither inputs nor parameters")
+        source.check(e)

@@ -20,7 +20,7 @@ from sympy.printing.str import StrPrinter
 
 from actlib.formula.primitives import Phi, Primitive, expm1, phi, sigma, stable, tanh
 
-__all__ = ["legal_names", "torch_source", "triton_source"]
+__all__ = ["check", "legal_names", "torch_source", "triton_source"]
 
 FUNCTIONS = (
     *("sigma", "softplus", "Phi", "phi", "tanh", "expm1"),
@@ -90,6 +90,16 @@ def triton_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr], 
     return "\n".join([*lines[:2], *(f"    {line}" for line in lines[2:])]) + "\n"
 
 
+def check(expr: Expr) -> None:
+    """Raises ValueError, naming it, for a function in the formula that no backend implements."""
+    known = {*FUNCTIONS, "Abs", "Piecewise"}
+    for function in sorted(stable(expr).atoms(Function), key=str):
+        if function.func.__name__ not in known:
+            raise ValueError(
+                f"no backend implements {function.func.__name__} in {expr}: write it in {', '.join(FUNCTIONS[:14])}"
+            )
+
+
 def legal_names(symbols: Sequence[Symbol]) -> list[str]:
     """Names for the symbols in generated code: an underscore is added to what already means something there."""
     taken = {*FUNCTIONS, *keyword.kwlist, "tl", "triton", "n", "at", "inside", "BLOCK"}
@@ -107,6 +117,8 @@ def _prepare(
     inputs: Sequence[Symbol], outputs: Sequence[Expr]
 ) -> tuple[list[str], list[tuple[Symbol, Expr]], list[Expr]]:
     """Names of the inputs, named subexpressions and results, ready to print."""
+    for expr in outputs:
+        check(expr)
     names = legal_names(inputs)
     rename = {symbol: Symbol(name, real=True) for symbol, name in zip(inputs, names, strict=True)}
     exprs = [_decimal(_damp(_pass_nan(stable(expr).xreplace(rename)))) for expr in outputs]
@@ -192,9 +204,6 @@ def _bounded(expr: Expr) -> bool:
 class _Printer(StrPrinter):
     """Python expressions over the names in FUNCTIONS, which every Python backend defines."""
 
-    def emptyPrinter(self, expr):
-        raise ValueError(f"no backend implements {expr.func.__name__}: write {expr} in {', '.join(FUNCTIONS[:14])}")
-
     def _print_Float(self, expr):
         return repr(float(expr))
 
@@ -211,10 +220,7 @@ class _Printer(StrPrinter):
         return f"power({base}, {self._print(n)})"
 
     def _print_Function(self, expr):
-        name = expr.func.__name__
-        if name not in FUNCTIONS:
-            return self.emptyPrinter(expr)
-        return f"{name}({', '.join(map(self._print, expr.args))})"
+        return f"{expr.func.__name__}({', '.join(map(self._print, expr.args))})"
 
     _print_exp = _print_sign = _print_log = _print_sin = _print_cos = _print_erf = _print_Function
 

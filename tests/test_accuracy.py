@@ -1,0 +1,193 @@
+"""The registry is right to the last bit; and so is the tool that says so."""
+
+import mpmath
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+from formulas import applied, every_activation, x, y
+
+from actlib import ACTIVATIONS, accuracy, sigmoid
+from actlib.accuracy import Reference, every_finite, exact, mixed_errors, paired, random_finite, ulp, ulp_error
+from actlib.formula.primitives import Phi, sigma, softplus
+
+SIXTEEN_BITS = (torch.float16, torch.bfloat16)
+
+# The nearest number is within 0.5 ulp. The rest is what float32, in which half precision is computed, may be off.
+HALF = 0.55
+
+# A rounding each for an exponential, a sum and a quotient or product, and one to spare.
+MIXED = 4
+
+
+def every_input(activation, dtype):
+    return Reference(
+        activation.default_formula, activation.inputs, *paired(every_finite(dtype), len(activation.inputs))
+    )
+
+
+# One class each: xdist keeps the tests of a class together, and so balances them.
+
+
+class TestEveryFloat16:
+    @every_activation
+    def test_value_and_slope(self, activation):
+        reference = every_input(activation, torch.float16)
+        assert reference.value_errors(applied(activation)).max() <= HALF
+        assert reference.slope_errors(applied(activation)).max() <= HALF
+
+
+class TestEveryBfloat16:
+    @every_activation
+    def test_value_and_slope(self, activation):
+        reference = every_input(activation, torch.bfloat16)
+        assert reference.value_errors(applied(activation)).max() <= HALF
+        assert reference.slope_errors(applied(activation)).max() <= HALF
+
+
+class TestRandomFloat32:
+    @every_activation
+    def test_value_and_slope(self, activation):
+        largest = mixed_errors(activation.default_formula, activation.inputs, applied(activation), 1 << 22)
+        assert max(largest) <= MIXED
+
+
+def test_every_finite_number_comes_once_in_order():
+    for dtype, count in ((torch.float16, 2 * 31 * 1024), (torch.bfloat16, 2 * 255 * 128)):
+        numbers = every_finite(dtype)
+        assert len(numbers) == len(numbers.view(torch.int16).unique()) == count
+        assert (numbers[1:] >= numbers[:-1]).all()
+        assert numbers[count // 2 - 1].signbit()  # minus zero comes before zero
+        assert numbers[count // 2 - 1] == numbers[count // 2] == 0
+
+
+def test_random_numbers_are_of_all_magnitudes_and_the_same_on_every_run():
+    numbers = random_finite(torch.float32, 10_000)
+    assert numbers.shape == (10_000,)
+    assert numbers.isfinite().all()
+    assert numbers.equal(random_finite(torch.float32, 10_000))
+    assert not numbers.equal(random_finite(torch.float32, 10_000, seed=1))
+    exponents = np.frexp(numbers.double().numpy())[1]
+    assert exponents.min() < -126  # subnormal
+    assert exponents.max() == 128
+
+
+def test_pairs_hold_every_number_of_the_first_input():
+    first, second = paired(every_finite(torch.float16), 2)
+    assert first.equal(every_finite(torch.float16))
+    assert second.sort().values.equal(first)
+    assert not second.equal(first)
+    assert paired(every_finite(torch.bfloat16), 3)[2].abs().max() <= 1
+
+
+@pytest.mark.parametrize(("dtype", "as_numpy"), [(torch.float16, "f2"), (torch.float32, "f4"), (torch.float64, "f8")])
+def test_ulp_is_the_distance_to_the_next_number(dtype, as_numpy):
+    numbers = random_finite(dtype, 10_000)
+    numbers = numbers[numbers.abs() < torch.finfo(dtype).max].numpy()  # the largest has no next
+    assert numbers.dtype == as_numpy
+    assert (ulp(numbers.astype("f8"), dtype) == np.spacing(np.abs(numbers)).astype("f8")).all()
+
+
+def test_ulp_by_hand():
+    at = np.array([0.0, 1.0, 1.99, -2.0, 3.3e38])
+    assert ulp(at, torch.bfloat16).tolist() == [2.0**-133, 2.0**-7, 2.0**-7, 2.0**-6, 2.0**120]
+    assert ulp(np.array([65504.0, 2.0**-15]), torch.float16).tolist() == [32.0, 2.0**-24]
+
+
+def test_error_by_hand():
+    computed = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.bfloat16)
+    assert ulp_error(computed, np.array([1.0, 1.0 + 2.0**-7, 1.0 + 2.0**-8, 2.0**-133])).tolist() == [0, 1, 0.5, 1]
+
+
+def test_error_counts_what_the_nearest_float64_lacks():
+    assert ulp_error(torch.tensor([1.0]).double(), np.array([1.0]), np.array([2.0**-54])).tolist() == [0.25]
+
+
+def test_a_wrong_nan_or_infinity_is_an_infinite_error():
+    wrong = torch.tensor([torch.nan, torch.inf, -torch.inf, torch.inf])
+    assert np.isinf(ulp_error(wrong, np.array([1.0, 1.0, 1e300, -1e300]))).all()
+
+
+def test_overflow_is_right_from_half_an_ulp_above_the_largest_number():
+    largest, infinite = torch.tensor([65504.0, torch.inf], dtype=torch.float16)
+    assert ulp_error(largest[None], np.array([65519.0])) < 0.5
+    assert np.isinf(ulp_error(infinite[None], np.array([65519.0])))
+    assert ulp_error(infinite[None], np.array([65520.0])) == 0
+    assert ulp_error(infinite[None], np.array([np.inf])) == 0
+
+
+@pytest.mark.parametrize(
+    ("formula", "point", "truth"),
+    [
+        (x / 3, 1.0, sp.Rational(1, 3)),
+        (sp.exp(x) - 1, 2.0**-66, sp.Rational(1, 2**66) + sp.Rational(1, 2**133)),  # the next term is 2^-134 of it
+        (Phi(x), -20.0, sp.Rational("2.7536241186062336950756227808574e-89")),
+        (Phi(x), -50.0, 0),  # 1e-545 in truth
+        (softplus(x), -1000.0, 0),
+        (x - x**2, 1.0, 0),
+    ],
+    ids=str,
+)
+def test_reference_has_twice_the_digits_of_float64(formula, point, truth):
+    (high,), (low,) = exact(formula, [x], [np.array([point])])
+    assert abs(sp.Rational(float(high)) + sp.Rational(float(low)) - truth) <= truth * sp.Rational(1, 10**30)
+
+
+def test_reference_gives_up_where_nothing_converges():
+    with pytest.raises(ArithmeticError, match="no 50 digits at"):
+        accuracy._converged(lambda _: mpmath.mpf(mpmath.mp.dps), (1.0,))
+
+
+def test_gradient_rebuilt_from_a_rounded_output_is_caught():
+    inputs = every_finite(torch.bfloat16)
+    inputs = inputs[(inputs >= 6.25) & (inputs < 7)]
+    reference = Reference(sigma(x), x, inputs)
+    assert reference.slope_errors(torch.sigmoid).min() > 100
+    assert reference.slope_errors(sigmoid).max() <= HALF
+
+
+def test_slopes_of_several_inputs_count_all():
+    inputs = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
+    reference = Reference(x * y, (x, y), *inputs)
+    assert reference.value_errors(torch.mul).tolist() == reference.slope_errors(torch.mul).tolist() == [0, 0]
+    blind = lambda a, b: a * b.detach() + b * 0
+    assert (reference.slope_errors(blind) > 1e6).all()
+
+
+def test_mixed_error_of_an_exact_function_is_one_rounding():
+    assert max(mixed_errors(sigma(x), x, lambda t: sigmoid(t.double()).float(), 1 << 12)) <= 0.5
+
+
+def test_mixed_error_catches_a_millionth():
+    value, slope = mixed_errors(sigma(x), x, lambda t: sigmoid(t) * (1 + 1e-6), 1 << 12)
+    assert value > MIXED
+    assert slope > MIXED
+
+
+def test_mixed_error_catches_one_wrong_number():
+    worst = lambda t: torch.where(t == random_finite(torch.float32, 1 << 12)[1234], torch.nan, sigmoid(t))
+    assert np.isinf(mixed_errors(sigma(x), x, worst, 1 << 12)[0])
+
+
+def test_mixed_error_does_not_trust_a_float64_formula_that_cancels():
+    with pytest.raises(ArithmeticError, match="not exact enough"):
+        mixed_errors(sp.sqrt(x**2 + 1) - 1, x, torch.abs, 1 << 12)
+
+
+def test_report_has_a_line_for_each_function(capsys, monkeypatch):
+    monkeypatch.setattr(accuracy, "every_finite", lambda dtype: every_finite(dtype)[::997])
+    accuracy.main(["sigmoid", "--count", "1000"])
+    title, _, header, ours, theirs = capsys.readouterr().out.splitlines()
+    assert "ulp" in title
+    assert header.split()[::2] == ["float16", "float16", "bfloat16", "bfloat16", "float32", "float32"]
+    assert ours.startswith("actlib.sigmoid")
+    assert theirs.startswith("torch sigmoid")
+    assert all(float(e) <= HALF for e in ours.split()[1:5])
+
+
+def test_report_names_what_it_knows(capsys):
+    with pytest.raises(SystemExit):
+        accuracy.main(["sigmoyd"])
+    message = capsys.readouterr().err
+    assert "sigmoyd" in message
+    assert all(name in message for name in ACTIVATIONS)

@@ -1,0 +1,131 @@
+"""Generated source: how it reads, and that it means what the formula means."""
+
+import keyword
+
+import pytest
+import sympy as sp
+import torch
+from sympy import Piecewise, symbols
+
+from actlib import Elementwise
+from actlib.backends import torch_runner
+from actlib.formula.primitives import Phi, expm1, sigma, tanh
+from actlib.formula.source import FUNCTIONS, legal_names, torch_source, triton_source
+
+x, g, beta = symbols("x g beta", real=True)
+
+
+@pytest.mark.parametrize(
+    ("formula", "line"),
+    [
+        (sigma(x), "return sigma(x)"),
+        (x * sigma(x), "return damped(x, sigma(x))"),
+        (x * sigma(beta * x), "return damped(x, sigma(beta*x))"),
+        (x * Phi(x), "return damped(x, Phi(x))"),
+        (Piecewise((x, x > 0), (0, True)), "return where(x <= 0, 0, x)"),
+        (Piecewise((x, x > 0), (expm1(x), True)), "return where(x > 0, x, expm1(x))"),
+        (x**2 + x**3, "return cube(x) + square(x)"),
+        (x / 2 + sp.Rational(1, 4), "return 0.5*x + 0.25"),
+        (1 / (1 + x**2), "return 1/(square(x) + 1)"),
+        (sp.sqrt(2 / sp.pi) * x, "return 0.7978845608028654*x"),
+    ],
+    ids=str,
+)
+def test_source_reads_like_the_formula(formula, line):
+    assert torch_source("f", [x, beta], [formula]).splitlines()[-1].strip() == line
+
+
+def test_common_subexpressions_are_named():
+    source = torch_source("silu_backward", [g, x], [g * sp.diff(x * sigma(x), x)])
+    assert source == (
+        "def silu_backward(g, x):\n    t0 = sigma(x)\n    return g*(t0 + damped(x, t0*sigma(-x)))\n"
+    )
+
+
+def test_kernel_source_loads_computes_and_stores():
+    source = triton_source("swish_kernel", [x, beta], [x * sigma(beta * x)], ["full", "number"])
+    assert source == (
+        "@triton.jit\n"
+        "def swish_kernel(x_ptr, beta, out_ptr, n, BLOCK: tl.constexpr):\n"
+        "    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)\n"
+        "    inside = at < n\n"
+        "    x = tl.load(x_ptr + at, inside).to(tl.float32)\n"
+        "    tl.store(out_ptr + at, damped(x, sigma(beta*x)), inside)\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["t0", "n", "at", "inside", "sigma", "lambda", "damped", "out_ptr", "BLOCK", "tl", r"\alpha_1", "2x"])
+def test_names_that_mean_something_are_changed(name):
+    (legal,) = legal_names([sp.Symbol(name)])
+    assert legal.isidentifier()
+    assert not keyword.iskeyword(legal)
+    assert legal not in {*FUNCTIONS, "n", "at", "inside", "BLOCK", "tl", "t0", "out_ptr"}
+    symbol = sp.Symbol(name, real=True)
+    op = Elementwise("f", [symbol], symbol * sigma(symbol) + sigma(symbol))
+    values = torch.linspace(-3, 3, 7)
+    torch.testing.assert_close(op(values), values * values.sigmoid() + values.sigmoid())
+
+
+def test_names_stay_distinct():
+    names = legal_names(symbols(r"sigma sigma_ \sigma"))
+    assert len(set(names)) == 3
+
+
+@pytest.mark.parametrize("end", [-torch.inf, torch.inf])
+def test_damping_gives_the_limit_where_infinity_meets_zero(end):
+    f = torch_runner.load("f", torch_source("f", [x], [x**3 * sigma(x) * sigma(-x)]))
+    assert f(torch.tensor([end])).item() == 0
+
+
+def test_damping_lets_nan_through():
+    f = torch_runner.load("f", torch_source("f", [x], [x * sigma(x)]))
+    assert f(torch.tensor([torch.nan])).isnan()
+
+
+def test_damping_ties_only_factors_of_the_same_variables():
+    assert "return g*damped(x, sigma(x))" in torch_source("f", [g, x], [g * x * sigma(x)])
+    f = torch_runner.load("f", torch_source("f", [g, x], [g * x * sigma(x)]))
+    assert f(torch.tensor([torch.nan]), torch.tensor([-torch.inf])).isnan()
+
+
+def test_bounded_factors_need_no_damping():
+    assert "damped" not in torch_source("f", [x], [sigma(x) * sigma(-x) * tanh(x)])
+
+
+def test_slowly_vanishing_factors_are_not_taken_for_decay():
+    assert "damped" not in torch_source("f", [x], [x * tanh(1 / x)])
+    assert "damped" not in torch_source("f", [x], [x * sp.exp(-sp.log(1 + x**2))])
+
+
+@pytest.mark.parametrize(
+    "cases",
+    [
+        Piecewise((x, x > 0), (0, True)),
+        Piecewise((0, x < 0), (x, True)),
+        Piecewise((1, x > 0), (0, True)),
+        Piecewise((0, x < -1), (x, x < 1), (1, True)),
+        Piecewise((expm1(x), x < 0), (1, True)),
+    ],
+    ids=str,
+)
+def test_nan_passes_through_cases(cases):
+    f = torch_runner.load("f", torch_source("f", [x], [cases]))
+    values = torch.tensor([torch.nan, -2.0, 0.5, 2.0])
+    result = f(values)
+    assert result[0].isnan()
+    expected = [float(cases.subs(x, v)) for v in values[1:].tolist()]
+    torch.testing.assert_close(result[1:], torch.tensor(expected))
+
+
+def test_cases_with_a_gap_are_refused():
+    with pytest.raises(ValueError, match="leave a gap"):
+        torch_source("f", [x], [Piecewise((x, x > 1), (0, x < 0))])
+
+
+def test_cases_that_cover_everything_need_no_last_word():
+    assert "where" in torch_source("f", [x], [Piecewise((x, x > 0), (0, x <= 0))])
+
+
+def test_a_function_without_implementation_is_refused_by_name():
+    with pytest.raises(ValueError, match="no backend implements gamma"):
+        torch_source("f", [x], [sp.gamma(x)])
