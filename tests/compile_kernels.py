@@ -1,0 +1,57 @@
+"""Compiles every kernel for GPUs that need not be there, and prints what came out as JSON. No test by itself."""
+
+import json
+import pathlib
+import re
+import subprocess
+import tempfile
+
+import triton
+from formulas import CASES, REGISTERED
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+CUOBJDUMP = pathlib.Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+
+
+def signature(op, kinds, pointer):
+    """Type of each argument of the kernel, read off its name."""
+    types = {"n": "i64", "BLOCK": "constexpr"}
+    for name in op._kernel(kinds).arg_names:
+        known = "i64" if name.endswith(("_inner", "_size")) else pointer if name.endswith("_ptr") else "fp32"
+        types.setdefault(name, known)
+    return {name: types[name] for name in op._kernel(kinds).arg_names}
+
+
+def report(op, order, kinds, pointer, capability, file):
+    source = ASTSource(fn=op._kernel(kinds), signature=signature(op, kinds, pointer), constexprs={"BLOCK": 1024})
+    compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32))
+    file.write_bytes(compiled.asm["cubin"])
+    usage = subprocess.run([CUOBJDUMP, "-res-usage", file], capture_output=True, text=True, check=True).stdout
+    return {
+        "name": op.name,
+        "order": order,
+        "capability": capability,
+        "bytes": len(compiled.asm["cubin"]),
+        "local": int(re.search(r"LOCAL:(\d+)", usage)[1]),
+        "stack": int(re.search(r"STACK:(\d+)", usage)[1]),
+        "trigonometric": bool(re.search(r"\b(sin|cos)\(", op.torch_source)),
+        "flushes": "ex2.approx.ftz" in compiled.asm["ptx"],
+    }
+
+
+def main():
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for first in [case.op for case in CASES.values()] + [a.op for a in REGISTERED]:
+            for order, op in enumerate((first, first.backward, first.backward.backward)):
+                full = ("full",) * len(op.inputs)
+                number, channel = (full + (kind,) * len(op.parameters) for kind in ("number", "channel"))
+                rows.append(report(op, order, number, "*bf16", 90, pathlib.Path(folder, "cubin")))
+                if order < 2:
+                    rows.append(report(op, order, channel, "*fp32", 80, pathlib.Path(folder, "cubin")))
+    print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()

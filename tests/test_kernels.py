@@ -1,0 +1,243 @@
+"""The generated Triton kernels: run in Triton's interpreter where there is no GPU, and compiled for GPUs all the same.
+
+What only a GPU can show (that its own exponential and division are as good as NumPy's) is tested where there is one.
+Machines of continuous integration have none, so that is no reason to fail there.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from formulas import CASES, applied, every_activation, values
+
+from actlib import accuracy, elementwise
+from actlib.backends import torch_runner, triton_runner
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+TESTS = pathlib.Path(__file__).parent
+
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+# Two ulp of float32: what the exponential and the logarithm of two libraries may differ by. Absolutely the same, since
+# in sums terms of size one may cancel.
+CLOSE = {"rtol": 2**-22, "atol": 2**-21}
+
+
+@pytest.fixture
+def by_kernel(monkeypatch):
+    """Calls a function with every Elementwise run by its kernel, on whatever device."""
+
+    def call(function, *arguments):
+        # The interpreter computes in NumPy, which would warn of what is meant to overflow.
+        with monkeypatch.context() as patch, np.errstate(all="ignore"):
+            patch.setattr(elementwise, "_runs_kernels", lambda _: True)
+            return function(*arguments)
+
+    return call
+
+
+@pytest.fixture
+def by_torch(monkeypatch):
+    """Calls a function with every Elementwise run by its torch function, on whatever device."""
+
+    def call(function, *arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr(elementwise, "_runs_kernels", lambda _: False)
+            return function(*arguments)
+
+    return call
+
+
+def derivatives(op, arguments, upstream=torch.randn_like):
+    """Value, gradient and gradient of the gradient, as one flat list of tensors."""
+    torch.manual_seed(1)
+    arguments = [a.detach().requires_grad_() if isinstance(a, torch.Tensor) else a for a in arguments]
+    moving = [a for a in arguments if isinstance(a, torch.Tensor)]
+    orders = [op(*arguments)]
+    orders[0] = list(orders[0]) if isinstance(orders[0], tuple) else orders
+    for _ in range(2):
+        results = [r for r in orders[-1] if r.requires_grad]
+        if not results:
+            break
+        sent = [upstream(r) for r in results]
+        orders.append(list(torch.autograd.grad(results, moving, sent, create_graph=True, materialize_grads=True)))
+    return [tensor.detach() for order in orders for tensor in order]
+
+
+def inputs(case, shape, dtype=torch.float32):
+    return [torch.randn(shape, device=DEVICE).to(dtype) for _ in case.op.inputs]
+
+
+def assert_same(ours, theirs, **close):
+    assert len(ours) == len(theirs) > 0
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a.dtype, a.shape, a.stride()) == (b.dtype, b.shape, b.stride())
+        torch.testing.assert_close(a, b, **(close or CLOSE))
+
+
+@every_case
+@pytest.mark.parametrize("size", [1, 1023, 1024, 1025])
+def test_all_orders_equal_the_torch_function(case, size, by_kernel, by_torch):
+    arguments = [*inputs(case, size), *case.values]
+    assert_same(by_kernel(derivatives, case.op, arguments), by_torch(derivatives, case.op, arguments))
+
+
+@every_case
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (3, 1), (2, 1, 1), (3, 5), (2, 3, 5)], ids=str)
+def test_parameters_of_any_shape(case, shape, by_kernel, by_torch):
+    arguments = [*inputs(case, (2, 3, 5)), *(v + torch.rand(shape, device=DEVICE) / 8 for v in case.values)]
+    # Gradients of parameters are sums of up to 30 terms, in another order.
+    assert_same(
+        by_kernel(derivatives, case.op, arguments), by_torch(derivatives, case.op, arguments), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_awkward_size(by_kernel, by_torch):
+    x = torch.randn(1823, 781, device=DEVICE)
+    slopes = torch.rand(781, device=DEVICE)
+    op = CASES["parameter"].op
+    assert_same([by_kernel(op, x, slopes)], [by_torch(op, x, slopes)])
+
+
+LAYOUTS = {
+    "transposed": lambda t: t.mT,
+    "channels last": lambda t: t.to(memory_format=torch.channels_last),
+    "every second": lambda t: t[..., ::2],
+    "a window": lambda t: t[:, 1:3, 1:, 2:],
+    "expanded": lambda t: t[:, :1].expand(-1, 4, -1, -1),
+    "one number": lambda t: t[0, 0, 0, 0].expand(2, 4, 3, 6),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+@pytest.mark.parametrize("name", ["two inputs", "parameter", "several outputs"])
+def test_memory_order(layout, name, by_kernel, by_torch):
+    case = CASES[name]
+    arguments = [layout(t) for t in inputs(case, (2, 4, 3, 6))]
+    channels = (arguments[0].shape[1], 1, 1)
+    arguments += [v + torch.rand(channels, device=DEVICE) / 8 for v in case.values]
+    assert_same(
+        by_kernel(derivatives, case.op, arguments), by_torch(derivatives, case.op, arguments), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_inputs_of_different_memory_order(by_kernel, by_torch):
+    op = CASES["two inputs"].op
+    a, b = torch.randn(4, 6, device=DEVICE), torch.randn(6, 4, device=DEVICE).mT
+    assert_same(by_kernel(derivatives, op, [a, b]), by_torch(derivatives, op, [a, b]))
+
+
+@pytest.mark.parametrize("sent", [torch.ones(()), torch.randn(5), torch.randn(3, 1)], ids=lambda t: str(tuple(t.shape)))
+def test_expanded_gradient(sent, by_kernel, by_torch):
+    op = CASES["two inputs"].op
+    upstream = lambda result: sent.to(DEVICE).expand(result.shape)
+    arguments = inputs(CASES["two inputs"], (3, 5))
+    assert_same(by_kernel(derivatives, op, arguments, upstream), by_torch(derivatives, op, arguments, upstream))
+
+
+@every_case
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_is_rounded_once(case, dtype, by_kernel, by_torch):
+    arguments = [*inputs(case, 1000, dtype), *case.values]
+    # A float32 result next to the middle of two numbers may be rounded to either: one step of the type.
+    step = torch.finfo(dtype).eps
+    for a, b in zip(by_kernel(derivatives, case.op, arguments), by_torch(derivatives, case.op, arguments), strict=True):
+        assert a.dtype == b.dtype == dtype
+        torch.testing.assert_close(a, b, rtol=step, atol=step / 8)
+        assert (a == b).float().mean() > 0.98
+
+
+@every_case
+def test_nothing_gives_nothing(case, by_kernel):
+    results = by_kernel(derivatives, case.op, [*inputs(case, (0, 3)), *case.values])
+    assert {r.shape for r in results} == {(0, 3)}
+
+
+@every_activation
+def test_ends_of_the_number_line(activation, by_kernel, by_torch):
+    for dtype in (torch.float16, torch.bfloat16, torch.float32):
+        info = torch.finfo(dtype)
+        ends = [torch.nan, torch.inf, info.max, 100.0, 1.0, info.smallest_normal, 0.0]
+        points = torch.tensor([*ends, *(-e for e in ends[1:])], dtype=dtype, device=DEVICE)
+        for others in ([points] * (len(activation.inputs) - 1), [points.flip(0)] * (len(activation.inputs) - 1)):
+            for order in ("value", "slope"):
+                call = applied(activation) if order == "value" else lambda *t: accuracy.slope(applied(activation), *t)
+                ours, theirs = by_kernel(call, points, *others), by_torch(call, points, *others)
+                torch.testing.assert_close(ours, theirs, rtol=info.eps, atol=0, equal_nan=True)
+
+
+@every_activation
+def test_accuracy_of_the_kernel(activation, by_kernel):
+    on_device = lambda *t: by_kernel(applied(activation), *(a.to(DEVICE) for a in t)).cpu()
+    slope = lambda *t: by_kernel(accuracy.slope, applied(activation), *t)
+    largest = by_kernel(
+        accuracy.mixed_errors,
+        activation.default_formula,
+        activation.inputs,
+        on_device,
+        1 << (22 if DEVICE == "cuda" else 15),
+    )
+    assert slope(*(torch.ones(1, device=DEVICE) for _ in activation.inputs)).isfinite()
+    # As for the torch function; a GPU's exponential and division are each off by up to 2 ulp, not half of one.
+    assert max(largest) <= (8 if DEVICE == "cuda" else 4)
+
+
+def test_kinds_of_arguments():
+    shape = torch.Size((2, 3, 5))
+    arguments = {
+        "full": [
+            torch.randn(shape),
+            torch.randn(3, 5),
+            torch.randn(shape).transpose(0, 1).contiguous().transpose(0, 1),
+        ],
+        "one": [torch.tensor(1.0), torch.ones(1, 1), torch.ones(()).expand(shape)],
+        "channel": [torch.randn(5), torch.randn(3, 1), torch.randn(2, 1, 1), torch.randn(3, 1).expand(shape)],
+        "number": [1.0, 2, np.float32(3)],
+    }
+    for kind, examples in arguments.items():
+        assert triton_runner.kinds(examples, shape) == (kind,) * len(examples)
+
+
+def test_every_primitive_of_generated_code_has_a_kernel_function():
+    missing = set(torch_runner.PRIMITIVES) - set(triton_runner.PRIMITIVES)
+    assert not missing
+
+
+class TestCompiled:
+    """Compiling needs no GPU, only that the interpreter is off: hence another process."""
+
+    @pytest.fixture(scope="class")
+    def report(self, tmp_path_factory):
+        environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+        environment |= {"TRITON_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))}
+        run = subprocess.run(
+            [sys.executable, TESTS / "compile_kernels.py"], env=environment, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 0, run.stderr
+        return json.loads(run.stdout)
+
+    def test_every_kernel_compiles_for_both_generations(self, report):
+        assert {kernel["capability"] for kernel in report} == {80, 90}
+        assert {kernel["order"] for kernel in report} == {0, 1, 2}
+        assert all(kernel["bytes"] > 0 for kernel in report)
+
+    def test_registers_suffice(self, report):
+        spilled = [k["name"] for k in report if k["local"] or (k["stack"] and not k["trigonometric"])]
+        assert not spilled
+
+    def test_subnormal_exponentials_are_not_flushed(self, report):
+        assert not [k["name"] for k in report if k["flushes"]]
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU, which machines of continuous integration lack")
+@every_activation
+def test_on_a_gpu_the_kernel_is_what_runs(activation, monkeypatch):
+    monkeypatch.setattr(torch_runner, "run", None)
+    points = [torch.randn(1000, device=DEVICE, requires_grad=True) for _ in activation.inputs]
+    activation.op(*points, *values(activation)).sum().backward()
+    assert all(p.grad.isfinite().all() for p in points)
