@@ -1,4 +1,4 @@
-"""Activation functions generated from one SymPy formula each: exact derivatives, fused kernels, right to the last bit."""
+"""Activation functions from one SymPy formula each: exact derivatives, fused kernels, right to the last bit."""
 
 from actlib.activations import ACTIVATIONS
 from actlib.activations.sigmoid import Sigmoid, sigmoid

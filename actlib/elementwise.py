@@ -1,8 +1,8 @@
 """Differentiable, fused functions from SymPy formulas.
 
-The backward of an elementwise function is an elementwise function: its outputs are sums of g_j d e_j / d x_i, its inputs
-the g_j and the x_i. So `Elementwise` is closed under differentiation, every order is one fused pass over memory, and
-one autograd Function serves them all.
+The backward of an elementwise function is an elementwise function: its outputs are sums of g_j d e_j / d x_i, its
+inputs the g_j and the x_i. So `Elementwise` is closed under differentiation, every order is one fused pass over memory,
+and one autograd Function serves them all.
 """
 
 import functools
@@ -40,7 +40,7 @@ class Elementwise:
         parameters: Symbols of the parameters. A number or a tensor takes their place; a tensor may be of any shape that
             broadcasts to that of the inputs (per channel, say), and gets a gradient of its own shape.
 
-    Calling it takes the inputs, then the parameters, and returns a tensor (a tuple of tensors for several formulas) with
+    Calling it takes the inputs, then the parameters, and returns a tensor (a tuple of tensors for several formulas) of
     the shape, dtype and memory order of the first input. Types: float16, bfloat16, float32, float64.
 
     Raises:
@@ -68,6 +68,7 @@ class Elementwise:
         self._traceable: type[torch.autograd.Function] | None = None
 
     def __call__(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
+        """The outputs for inputs and parameters in order, as the class describes."""
         self._check_call(arguments)
         if torch.compiler.is_compiling():
             self._make_traceable()
@@ -82,7 +83,7 @@ class Elementwise:
     def __reduce__(self):
         return Elementwise, (self.name, self.inputs, self.outputs, self.parameters)
 
-    def __deepcopy__(self, memo):  # noqa: ARG002
+    def __deepcopy__(self, memo):
         return self  # nothing in it ever changes
 
     @property

@@ -4,6 +4,7 @@ Everything runs in float64 on the CPU: a rounding difference between two machine
 shown, so the chapters can state their results and have them compared.
 """
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -129,7 +130,7 @@ def network(sizes: Sequence[int], activation: Callable, seed: int, gain: float =
     """A fully connected network: linear layers of the given sizes with the activation between, none after the last."""
     generator = torch.Generator().manual_seed(seed)
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         linear = nn.Linear(fan_in, fan_out, dtype=torch.float64)
         with torch.no_grad():
             linear.weight.normal_(0, gain / math.sqrt(fan_in), generator=generator)

@@ -1,7 +1,7 @@
 """Times actlib beside PyTorch, eager and compiled: `python -m benchmarks`, or `make bench`.
 
-Every figure is a ratio to a copy of the same tensor (`clone`), timed in the same round: all contenders take turns, in an
-order that is reversed from round to round, so that what else the machine does hits all of them alike. What is kept is
+Every figure is a ratio to a copy of the same tensor (`clone`), timed in the same round: all contenders take turns, in
+an order that is reversed from round to round, so that what else the machine does hits all of them alike. What is kept is
 the median over the rounds, with the quartiles. Absolute times are kept for GPUs alone.
 """
 
@@ -54,7 +54,11 @@ def main() -> None:
         times = interleaved(tasks, chosen.rounds, device)
         rows.append(
             {"function": name, "dtype": str(dtype).removeprefix("torch."), "elements": count, "task": task}
-            | {"ratio to copy": {k: quartiles([a / b for a, b in zip(v, times[BASELINE], strict=True)]) for k, v in times.items()}}
+            | {
+                "ratio to copy": {
+                    k: quartiles([a / b for a, b in zip(v, times[BASELINE], strict=True)]) for k, v in times.items()
+                }
+            }
             | ({"seconds": {k: quartiles(v) for k, v in times.items()}} if device.type == "cuda" else {})
         )
     report = {

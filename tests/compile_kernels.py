@@ -32,11 +32,14 @@ def report(op, order, kinds, pointer, capability, file):
         "name": op.name,
         "order": order,
         "capability": capability,
+        "pointer": pointer,
         "bytes": len(compiled.asm["cubin"]),
         "local": int(re.search(r"LOCAL:(\d+)", usage)[1]),
         "stack": int(re.search(r"STACK:(\d+)", usage)[1]),
         "trigonometric": bool(re.search(r"\b(sin|cos)\(", op.torch_source)),
         "flushes": "ex2.approx.ftz" in compiled.asm["ptx"],
+        "rounds": "cvt.rn.bf16" in compiled.asm["ptx"],
+        "cuts": "cvt.rz.bf16" in compiled.asm["ptx"],
     }
 
 

@@ -91,7 +91,9 @@ def test_gradient_of_a_parameter_is_summed_before_it_is_rounded(precise):
     output = op(values, slope)
     assert output.dtype == torch.bfloat16
     output.backward(torch.ones_like(output))
-    expected = accuracy.exact(derivative(op.outputs[0], op.parameters[0]), op.symbols, [values.double().numpy(), np.ones(4096)])[0]
+    expected = accuracy.exact(
+        derivative(op.outputs[0], op.parameters[0]), op.symbols, [values.double().numpy(), np.ones(4096)]
+    )[0]
     assert slope.grad.dtype == precise
     # The sum is one of 4096 float32 numbers, each rounded once; in bfloat16 it would be off by 1e-3.
     assert abs(slope.grad.item() / expected.sum() - 1) < 1e-5
@@ -283,7 +285,9 @@ def test_parameters_may_be_numbers_or_tensors():
 def test_symbols_need_no_assumptions():
     plain = sp.Symbol("x")
     values = torch.randn(5)
-    assert torch.equal(Elementwise("f", [plain], plain * sigma(plain))(values), Elementwise("f", [x], x * sigma(x))(values))
+    assert torch.equal(
+        Elementwise("f", [plain], plain * sigma(plain))(values), Elementwise("f", [x], x * sigma(x))(values)
+    )
 
 
 def test_schoolbook_formula_is_as_good_as_the_primitive():
@@ -342,11 +346,21 @@ ones = torch.ones(3, 4)
         ("one input", (ones, ones), ValueError, r"wave\(x\) takes 1 arguments, 2 came"),
         ("one input", (), ValueError, "takes 1 arguments, 0 came"),
         ("two inputs", (ones, ones[:2]), ValueError, r"same shape, but x has \(3, 4\) and y has \(2, 4\)"),
-        ("two inputs", (ones, ones.double()), ValueError, "same dtype, but x has torch.float32 and y has torch.float64"),
+        (
+            "two inputs",
+            (ones, ones.double()),
+            ValueError,
+            "same dtype, but x has torch.float32 and y has torch.float64",
+        ),
         ("two inputs", (ones, ones.to("meta")), ValueError, "same device, but x has cpu and y has meta"),
         ("parameter", (ones, "1"), TypeError, "beta must be a real number or a tensor, but str came"),
         ("parameter", (ones, True), TypeError, "beta must be a real number or a tensor, but bool came"),
-        ("parameter", (ones, torch.ones(3)), ValueError, r"beta of shape \(3,\) does not broadcast to the input's shape \(3, 4\)"),
+        (
+            "parameter",
+            (ones, torch.ones(3)),
+            ValueError,
+            r"beta of shape \(3,\) does not broadcast to the input's shape \(3, 4\)",
+        ),
         ("parameter", (ones, torch.ones(2, 3, 4)), ValueError, "does not broadcast"),
         ("parameter", (ones, torch.ones(4).int()), TypeError, "a real number or a tensor of float16"),
     ],
@@ -386,7 +400,7 @@ def test_a_formula_is_all_it_takes():
     bump = Elementwise("bump", [x], x * sp.exp(-(x**2) / 2))
 
     values = torch.linspace(-3, 3, 61, dtype=torch.float64, requires_grad=True)
-    expected = values.detach() * torch.exp(-values.detach() ** 2 / 2)
+    expected = values.detach() * torch.exp(-(values.detach() ** 2) / 2)
     torch.testing.assert_close(bump(values).detach(), expected)
     assert torch.autograd.gradcheck(bump, values)
     assert torch.autograd.gradgradcheck(bump, values)

@@ -276,7 +276,13 @@ def test_layer_is_the_function(name):
 @every_activation
 @pytest.mark.parametrize(
     ("given", "word"),
-    [([1.0], "list"), (1.0, "float"), (None, "NoneType"), (torch.arange(3), "int64"), (torch.zeros(2, dtype=torch.bool), "bool")]
+    [
+        ([1.0], "list"),
+        (1.0, "float"),
+        (None, "NoneType"),
+        (torch.arange(3), "int64"),
+        (torch.zeros(2, dtype=torch.bool), "bool"),
+    ]
     + [(torch.zeros(2, dtype=torch.complex64), "complex64"), (np.zeros(2), "ndarray")],
     ids=lambda v: v if isinstance(v, str) else "",
 )

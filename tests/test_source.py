@@ -37,9 +37,7 @@ def test_source_reads_like_the_formula(formula, line):
 
 def test_common_subexpressions_are_named():
     source = torch_source("silu_backward", [g, x], [g * sp.diff(x * sigma(x), x)])
-    assert source == (
-        "def silu_backward(g, x):\n    t0 = sigma(x)\n    return g*(t0 + damped(x, t0*sigma(-x)))\n"
-    )
+    assert source == ("def silu_backward(g, x):\n    t0 = sigma(x)\n    return g*(t0 + damped(x, t0*sigma(-x)))\n")
 
 
 def test_kernel_source_loads_computes_and_stores():
@@ -54,7 +52,9 @@ def test_kernel_source_loads_computes_and_stores():
     )
 
 
-@pytest.mark.parametrize("name", ["t0", "n", "at", "inside", "sigma", "lambda", "damped", "out_ptr", "BLOCK", "tl", r"\alpha_1", "2x"])
+@pytest.mark.parametrize(
+    "name", ["t0", "n", "at", "inside", "sigma", "lambda", "damped", "out_ptr", "BLOCK", "tl", r"\alpha_1", "2x"]
+)
 def test_names_that_mean_something_are_changed(name):
     (legal,) = legal_names([sp.Symbol(name)])
     assert legal.isidentifier()

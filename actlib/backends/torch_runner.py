@@ -50,7 +50,7 @@ def run(
     Returns:
         One tensor a result, in the memory order of the first tensor of that shape.
     """
-    like = next(a for a in arguments if isinstance(a, Tensor) and a.shape == shape)
+    like = leader(arguments, shape)
     if not (_plain(like) and like.numel() > TILE):
         return evaluate(function, arguments, like, dtypes, compute)
 
@@ -65,6 +65,12 @@ def run(
         for target, result in zip(targets, results if len(dtypes) > 1 else [results], strict=True):
             target[tile].copy_(result) if isinstance(result, Tensor) else target[tile].fill_(result)
     return outputs
+
+
+def leader(arguments: Sequence[Tensor | float], shape: torch.Size) -> Tensor:
+    """The tensor whose memory order the results take: the first of that shape, one that was not expanded if possible."""
+    candidates = [a for a in arguments if isinstance(a, Tensor) and a.shape == shape]
+    return next((a for a in candidates if 0 not in a.stride()), candidates[0])
 
 
 def evaluate(
@@ -151,7 +157,7 @@ def where(condition, value, other):
 
 
 def unless_nan(value, x):
-    return torch.where(x == x, value, x)  # noqa: PLR0124
+    return torch.where(x == x, value, x)
 
 
 def square(x):

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
-from actlib.backends.torch_runner import flatten
+from actlib.backends.torch_runner import flatten, leader
 
 BLOCK = 1024
 
@@ -39,7 +39,7 @@ def run(
     dtypes: Sequence[torch.dtype],
 ) -> list[Tensor]:
     """Launches a kernel once over all elements; arguments and results as those of `torch_runner.run`."""
-    like = next(a for a in arguments if isinstance(a, Tensor) and a.shape == shape)
+    like = leader(arguments, shape)
     outputs = [torch.empty_like(like, dtype=dtype) for dtype in dtypes]
     if like.numel() == 0:
         return outputs

@@ -13,6 +13,9 @@ from sympy import DiracDelta, Expr, Function, Heaviside, Integer, Max, Min, Piec
 __all__ = ["Phi", "Primitive", "derivative", "elementary", "expm1", "phi", "sigma", "softplus", "stable", "tanh"]
 
 
+_HALF = Rational(1, 2)
+
+
 class Primitive(Function):
     """A function of one real variable with an accurate implementation in every backend."""
 
@@ -121,7 +124,7 @@ class phi(Primitive):
 
 
 class tanh(Primitive):
-    """Hyperbolic tangent; its derivative 1 - tanh(x)^2 is 4 sigma(2x) sigma(-2x), which keeps its digits in the tails."""
+    """Hyperbolic tangent; its derivative 1 - tanh(x)^2 is 4 sigma(2x) sigma(-2x), which keeps its digits."""
 
     at = {Integer(0): Integer(0), oo: Integer(1), -oo: Integer(-1)}
     latex_name = r"\tanh"
@@ -169,7 +172,7 @@ def stable(expr: Expr) -> Expr:
     if expr.has(sp.ITE):  # cases whose conditions hold cases
         expr = sp.piecewise_fold(expr)
     expr = expr.replace(
-        Heaviside, lambda x, half=Rational(1, 2): Piecewise((Integer(1), x > 0), (Integer(0), x < 0), (half, True))
+        Heaviside, lambda x, at_0=_HALF: Piecewise((Integer(1), x > 0), (Integer(0), x < 0), (at_0, True))
     )
     expr = expr.replace(lambda e: e.is_Mul or e.is_Pow, _logistic)
     expr = expr.replace(sp.log, lambda y: softplus(_exponent(y - 1)) if _exponent(y - 1) is not None else sp.log(y))

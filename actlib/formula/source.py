@@ -6,8 +6,8 @@ factor that grows is tied to the factor that decays (`damped`). Common subexpres
 **Damping** is the mechanism against intermediate values that overflow although the result does not. In x sigma(x) at
 minus infinity, or in the slope of tanh-GELU, whose cubic overflows long before its logistic factor would let it count,
 floating point computes infinity times zero, which is NaN. Exponential decay beats every power, so the limit is 0, and
-``damped(factor, by)`` says just that: ``factor * by``, but 0 where ``by`` has reached 0. NaN still gives NaN, since then
-``by`` is NaN itself: only factors whose variables all occur in ``by`` are tied to it.
+``damped(factor, by)`` says just that: ``factor * by``, but 0 where ``by`` has reached 0. NaN still gives NaN, since
+then ``by`` is NaN itself: only factors whose variables all occur in ``by`` are tied to it.
 """
 
 import keyword
@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 
 import sympy as sp
-from sympy import Expr, Float, Function, Integer, Mul, Piecewise, Pow, Symbol
+from sympy import Expr, Float, Function, Mul, Piecewise, Pow, Symbol
 from sympy.printing.str import StrPrinter
 
 from actlib.formula.primitives import Phi, Primitive, expm1, phi, sigma, stable, tanh
@@ -85,9 +85,14 @@ def triton_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr], 
         "inside = at < n",
         *(loads[kind].format(n) for n, kind in zip(names, kinds, strict=True) if loads[kind]),
         *(f"{symbol} = {printer.doprint(expr)}" for symbol, expr in temporaries),
-        *(f"tl.store({t} + at, {printer.doprint(e)}, inside)" for t, e in zip(targets, results, strict=True)),
+        *(f"tl.store({t} + at, {_stored(printer, e)}, inside)" for t, e in zip(targets, results, strict=True)),
     ]
     return "\n".join([*lines[:2], *(f"    {line}" for line in lines[2:])]) + "\n"
+
+
+def _stored(printer: StrPrinter, expr: Expr) -> str:
+    """What a kernel stores: a constant as a block of them, since Triton's interpreter stores no bare number right."""
+    return f"tl.full([BLOCK], {float(expr)}, tl.float32)" if expr.is_number else printer.doprint(expr)
 
 
 def check(expr: Expr) -> None:

@@ -1,0 +1,106 @@
+"""Figures and tables: accessible, of the page's colours, and the same on every run."""
+
+import re
+
+import bs4
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+
+from actlib import accuracy, experiments, plotting, sigmoid
+
+x = sp.Symbol("x")
+
+
+def drawn(alt="A sigmoid with its slopes"):
+    figure, _ = plotting.curves(sigmoid, name="σ")
+    return plotting.Figure(figure, alt, "A caption")
+
+
+def test_figure_has_alternative_text_and_caption():
+    soup = bs4.BeautifulSoup(drawn()._repr_html_(), "html.parser")
+    assert soup.svg["role"] == "img"
+    assert soup.svg["aria-label"] == "A sigmoid with its slopes"
+    assert soup.figcaption.text == "A caption"
+    assert repr(drawn()) == "Figure: A sigmoid with its slopes"
+
+
+def test_figure_without_alternative_text_is_refused():
+    with pytest.raises(ValueError, match="needs alternative text"):
+        drawn(" ")
+
+
+def test_figure_is_the_same_on_every_run():
+    assert drawn().svg == drawn().svg
+
+
+def test_figures_of_one_page_share_no_names():
+    names = [set(re.findall(r'id="([^"]+)"', drawn(alt).svg)) for alt in ("first figure", "second figure")]
+    assert names[0]
+    assert not names[0] & names[1]
+    referred = {a or b for a, b in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', drawn().svg)}
+    assert referred
+    assert referred <= set(re.findall(r'id="([^"]+)"', drawn().svg))
+
+
+def test_last_bits_do_not_show():
+    assert not re.search(r' d="[^"]*\d\.\d{3}', drawn().svg)
+
+
+def test_ink_and_curves_take_the_colours_of_the_page():
+    svg = drawn().svg
+    assert "currentColor" in svg
+    assert plotting._INK not in svg
+    for number, colour in enumerate(plotting.PALETTE[:3], 1):
+        assert f"var(--act-{number}, {colour})" in svg
+
+
+def test_curves_are_function_and_derivatives():
+    _, axes = plotting.curves(sigmoid, low=-2, high=2, points=5)
+    f, slope, curvature = (line.get_ydata() for line in axes.lines[2:])
+    y = 1 / (1 + np.exp(-np.linspace(-2, 2, 5)))
+    np.testing.assert_allclose(f, y)
+    np.testing.assert_allclose(slope, y * (1 - y))
+    np.testing.assert_allclose(curvature, y * (1 - y) * (1 - 2 * y), atol=1e-15)
+
+
+def test_names_at_the_ends_keep_apart():
+    _, axes = plotting.curves(sigmoid)
+    heights = sorted(text.xyann[1] + axes.transData.transform(text.xy)[1] * 0.72 for text in axes.texts)
+    assert min(np.diff(heights)) > 5
+
+
+def test_ulp_figure_shows_the_largest_error_of_each_step():
+    inputs = accuracy.every_finite(torch.bfloat16)
+    errors = np.full(len(inputs), 0.25)
+    errors[(inputs == 1.0).numpy()] = 100
+    _, axes = plotting.ulp_figure(inputs, {"value": {"f": errors}})
+    heights = axes.lines[0].get_ydata()
+    assert sorted(set(heights)) == [0.25, 100]
+    assert (heights == 100).sum() == 1
+
+
+def test_an_infinite_error_is_marked():
+    inputs = accuracy.every_finite(torch.bfloat16)
+    errors = np.where(inputs.double().numpy() > 1, np.inf, 0.25)
+    _, axes = plotting.ulp_figure(inputs, {"value": {"f": errors}})
+    assert any(line.get_marker() == "x" for line in axes.lines)
+
+
+def test_table_typesets_formulas_marks_verdicts_and_escapes_text():
+    table = plotting.Table(
+        ["claim", "value"], [["a < b", x**2], ["`f(x)`", experiments.IN_PART], ["n", 12345], ["r", 0.5]]
+    )
+    soup = bs4.BeautifulSoup(table._repr_html_(), "html.parser")
+    cells = [(cell.text, cell.get("class")) for cell in soup.select("tbody td")]
+    assert cells == [
+        (r"\(x^{2}\)", ["act-math"]),
+        ("holds in part", ["act-part"]),
+        ("12,345", ["act-number"]),
+        ("0.5", ["act-number"]),
+    ]
+    assert [cell.text for cell in soup.select("tbody th")] == ["a < b", "f(x)", "n", "r"]
+    assert soup.code.text == "f(x)"
+    assert soup.select_one(".act-scroll")["tabindex"] == "0"
+    assert repr(table).splitlines()[0] == "claim | value"
