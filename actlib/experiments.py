@@ -73,6 +73,14 @@ def factor_per_layer(norms: Sequence[float]) -> float:
     return (norms[0] / norms[-1]) ** (1 / (len(norms) - 1))
 
 
+def kept_for_backward(function: Callable, x: Tensor) -> list[Tensor]:
+    """The tensors that autograd keeps from forward until backward."""
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        function(x.detach().clone().requires_grad_())
+    return kept
+
+
 def calibration_error(probabilities: Tensor, outcomes: Tensor, bins: int = 10) -> float:
     """Expected calibration error: |mean forecast - share of ones|, averaged over bins of equal width.
 

@@ -72,7 +72,7 @@ class Figure:
 
     def _repr_html_(self):
         caption = f"<figcaption>{self.caption}</figcaption>" if self.caption else ""
-        return f'<figure class="act-figure">{self.svg}{caption}</figure>'
+        return f'<figure class="act-figure"><div class="act-scroll" tabindex="0">{self.svg}</div>{caption}</figure>'
 
 
 class Table:
@@ -119,7 +119,7 @@ def lines(axes: Axes, x: NDArray, ys: Mapping[str, NDArray], colours: Sequence[s
             axes.plot(x, y, color=colour, **options)
         axes.margins(x=0)
         scale = axes.transAxes.inverted()
-        ends = {name: (x[i], y[i]) for name, y in ys.items() for i in [np.flatnonzero(np.isfinite(y))[-1]]}
+        ends = {name: (x[i], y[i]) for name, y in ys.items() for i in [np.where(np.isfinite(y), x, -np.inf).argmax()]}
         heights = {name: scale.transform(axes.transData.transform(end))[1] for name, end in ends.items()}
         shift, floor = {}, -np.inf
         for name in sorted(ys, key=heights.get):

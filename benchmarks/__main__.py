@@ -1,8 +1,8 @@
 """Times actlib beside PyTorch, eager and compiled: `python -m benchmarks`, or `make bench`.
 
-Every figure is a ratio to a copy of the same tensor (`clone`), timed in the same round: all contenders take turns, in
-an order that is reversed from round to round, so that what else the machine does hits all of them alike. What is kept is
-the median over the rounds, with the quartiles. Absolute times are kept for GPUs alone.
+Every figure is a ratio to a copy of as many numbers into place, timed in the same round: all contenders take turns, in
+an order that is reversed from round to round, so that what else the machine does hits all of them alike. What is kept
+is the median over the rounds, with the quartiles. Absolute times are kept for GPUs alone.
 """
 
 import argparse

@@ -302,7 +302,8 @@ def test_all_mathematics_is_typeset(browser, address, name):
                 const raw = [];
                 while (walker.nextNode()) {
                     const inCode = walker.currentNode.parentElement.closest('pre, code, script, mjx-container');
-                    if (!inCode && /\\\\\\(|\\\\\\[|\\$\\$/.test(walker.currentNode.data)) raw.push(walker.currentNode.data);
+                    const text = walker.currentNode.data;
+                    if (!inCode && /\\\\\\(|\\\\\\[|\\$\\$/.test(text)) raw.push(text);
                 }
                 return raw;
             }"""

@@ -51,6 +51,14 @@ def test_the_same_seed_gives_the_same_result():
     assert experiments.gradient_norms(torch.tanh, seed=1) != experiments.gradient_norms(torch.tanh, seed=2)
 
 
+def test_what_is_kept_for_backward_is_counted():
+    x = torch.linspace(-2, 2, 5)
+    (kept,) = experiments.kept_for_backward(torch.exp, x)
+    assert torch.equal(kept, torch.exp(x))
+    assert len(experiments.kept_for_backward(lambda x: x * torch.exp(x), x)) == 3
+    assert experiments.kept_for_backward(lambda x: x + 1, x) == []
+
+
 def test_calibration_error_by_hand():
     # Bin [0.2, 0.3): forecast 0.25, half came; bin [0.9, 1]: forecast 1, all came.
     forecasts, outcomes = torch.tensor([0.25, 0.25, 1.0, 1.0]), torch.tensor([0.0, 1.0, 1.0, 1.0])

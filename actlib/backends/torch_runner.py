@@ -68,7 +68,7 @@ def run(
 
 
 def leader(arguments: Sequence[Tensor | float], shape: torch.Size) -> Tensor:
-    """The tensor whose memory order the results take: the first of that shape, one that was not expanded if possible."""
+    """The tensor whose memory order the results take: the first of that shape, an expanded one last."""
     candidates = [a for a in arguments if isinstance(a, Tensor) and a.shape == shape]
     return next((a for a in candidates if 0 not in a.stride()), candidates[0])
 
@@ -98,6 +98,10 @@ def _placed(result: Tensor | float, like: Tensor, dtype: torch.dtype) -> Tensor:
         return torch.full_like(like, result, dtype=dtype)
     if result.shape != like.shape:
         return torch.empty_like(like, dtype=dtype).copy_(result)
+    # Where arguments differ in memory order, torch may have taken another one's; the compiler decides for itself.
+    if not torch.compiler.is_compiling() and result.numel() and result.stride() != like.stride():
+        target = torch.empty_like(like, dtype=dtype)
+        return result.to(dtype) if result.stride() == target.stride() else target.copy_(result)
     return result.to(dtype)
 
 

@@ -354,17 +354,17 @@ class Summary:
         low, high = self.limits
         return [
             ("range", self.value_range),
-            ("limits", sp.Tuple(low, high)),
+            ("limits at −∞ and ∞", sp.Tuple(low, high)),
             ("monotone", self._monotone()),
             ("minima and maxima", _listed(sp.Tuple(e.x, e.value) for e in self.extrema)),
             ("zero-centred", "yes" if self.zero_centred else "no"),
-            ("symmetry", self._symmetry()),
+            ("symmetric about" if isinstance(self._symmetry(), sp.Tuple) else "symmetry", self._symmetry()),
             ("smoothness", self._smoothness()),
             ("inflections", _listed(p.x for p in self.inflections)),
             ("largest slope", self.largest_slope.value),
             ("where" if self.largest_slope.reached else "approached at", _listed(self.largest_slope.at)),
             ("Lipschitz constant", self.lipschitz.value),
-            ("saturates at", _listed(s.end for s in self.saturation if s.saturates)),
+            ("slope vanishes towards", _listed(s.end for s in self.saturation if s.saturates)),
         ]
 
     def _monotone(self) -> str:

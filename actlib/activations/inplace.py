@@ -1,0 +1,46 @@
+"""The `inplace` argument of torch's activation functions."""
+
+import torch
+from torch import Tensor
+
+from actlib.activations.layer import Layer
+from actlib.elementwise import Elementwise
+
+
+def apply(op: Elementwise, input: Tensor, *parameters: float | Tensor, inplace: bool = False) -> Tensor:
+    """The function of the input; with `inplace`, the input itself, which then holds the result.
+
+    The slope is computed from the input, so where a gradient is wanted the old input is kept as a copy. As in torch, a
+    leaf that requires a gradient, or a tensor whose elements share memory, is refused with a RuntimeError.
+
+    Raises:
+        TypeError: `inplace` is no bool, or what the Elementwise refuses.
+    """
+    if not isinstance(inplace, bool):
+        raise TypeError(f"{op.name}: inplace must be True or False, but {inplace!r} came")
+    if not (inplace and isinstance(input, Tensor)):
+        return op(input, *parameters)
+    tracked = torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in (input, *parameters))
+    return input.copy_(op(input.clone() if tracked else input, *parameters))
+
+
+class InplaceLayer(Layer):
+    """An elementwise function of one input as a layer that may write into its input.
+
+    Args:
+        op: The function.
+        inplace: Whether the result is written into the input.
+        **parameters: One value for each parameter of the function, as for `Layer`.
+    """
+
+    def __init__(self, op: Elementwise, inplace: bool = False, **parameters: float | Tensor):
+        super().__init__(op, **parameters)
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The function of the input, elementwise."""
+        return apply(self.op, input, *(getattr(self, s.name) for s in self.op.parameters), inplace=self.inplace)
+
+    def extra_repr(self) -> str:
+        """Names and values of the parameters, and `inplace` where it is on."""
+        return ", ".join(filter(None, [super().extra_repr(), "inplace=True" if self.inplace else ""]))
