@@ -1,9 +1,79 @@
 """Activation functions from one SymPy formula each: exact derivatives, fused kernels, right to the last bit."""
 
 from actlib.activations import ACTIVATIONS
+from actlib.activations.celu import CELU, celu
+from actlib.activations.elu import ELU, elu
+from actlib.activations.gelu import GELU, GELUSigmoid, GELUTanh, gelu, gelu_sigmoid, gelu_tanh
+from actlib.activations.glu import GEGLU, GLU, Bilinear, ReGLU, SwiGLU, bilinear, geglu, glu, reglu, swiglu
+from actlib.activations.hardsigmoid import Hardsigmoid, hardsigmoid
+from actlib.activations.hardswish import Hardswish, hardswish
+from actlib.activations.leaky_relu import LeakyReLU, leaky_relu
+from actlib.activations.logsigmoid import LogSigmoid, logsigmoid
+from actlib.activations.mish import Mish, mish
+from actlib.activations.relu import ReLU, relu
+from actlib.activations.relu6 import ReLU6, relu6
+from actlib.activations.relu_squared import ReLUSquared, relu_squared
+from actlib.activations.selu import SELU, selu
 from actlib.activations.sigmoid import Sigmoid, sigmoid
+from actlib.activations.softplus import Softplus, softplus
+from actlib.activations.softsign import Softsign, softsign
+from actlib.activations.swish import SiLU, Swish, silu, swish
+from actlib.activations.tanh import Tanh, tanh
 from actlib.elementwise import Elementwise
 
 __version__ = "0.1.0"
 
-__all__ = ["ACTIVATIONS", "Elementwise", "Sigmoid", "sigmoid"]
+__all__ = [
+    "ACTIVATIONS",
+    "CELU",
+    "ELU",
+    "GEGLU",
+    "GELU",
+    "GLU",
+    "SELU",
+    "Bilinear",
+    "Elementwise",
+    "GELUSigmoid",
+    "GELUTanh",
+    "Hardsigmoid",
+    "Hardswish",
+    "LeakyReLU",
+    "LogSigmoid",
+    "Mish",
+    "ReGLU",
+    "ReLU",
+    "ReLU6",
+    "ReLUSquared",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "SwiGLU",
+    "Swish",
+    "Tanh",
+    "bilinear",
+    "celu",
+    "elu",
+    "geglu",
+    "gelu",
+    "gelu_sigmoid",
+    "gelu_tanh",
+    "glu",
+    "hardsigmoid",
+    "hardswish",
+    "leaky_relu",
+    "logsigmoid",
+    "mish",
+    "reglu",
+    "relu",
+    "relu6",
+    "relu_squared",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softsign",
+    "swiglu",
+    "swish",
+    "tanh",
+]

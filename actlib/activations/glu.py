@@ -1,22 +1,217 @@
 """Gated linear units: an activation of one tensor, the gate, times another, the value."""
 
 import torch
-from sympy import Expr, Symbol
-from torch import Tensor
+from sympy import Symbol
+from torch import Tensor, nn
 from torch.nn import functional
 
 from actlib.activations import gelu, relu, sigmoid, swish
 from actlib.activations.activation import Activation
-from actlib.activations.layer import Layer
-from actlib.elementwise import Elementwise
+from actlib.elementwise import FLOATS, Elementwise
 
 gate = Symbol("gate", real=True)
 value = Symbol("value", real=True)
 
 
-def gated(name: str, activation: Elementwise | None = None) -> Elementwise:
-    """activation(gate) * value; without an activation, the product of the two."""
-    if activation is None:
-        return Elementwise(name, [gate, value], gate * value)
+def gated(name: str, activation: Elementwise) -> Elementwise:
+    """The family's one formula: activation(gate) * value."""
     (x,), (formula,) = activation.inputs, activation.outputs
     return Elementwise(name, [gate, value], formula.subs(x, gate) * value, activation.parameters)
+
+
+op = gated("glu", sigmoid.op)
+bilinear_op = gated("bilinear", Elementwise("identity", [gate], gate))
+reglu_op = gated("reglu", relu.op)
+geglu_op = gated("geglu", gelu.op)
+swiglu_op = gated("swiglu", swish.op)
+
+GEGLU_FORMS = {
+    "none": geglu_op,
+    "tanh": gated("geglu_tanh", gelu.tanh_op),
+    "sigmoid": gated("geglu_sigmoid", gelu.sigmoid_op),
+}
+"""By the argument `approximate`."""
+
+
+def glu(gate: Tensor, value: Tensor) -> Tensor:
+    r"""Gated linear unit, elementwise.
+
+    .. math:: \operatorname{GLU}(\text{gate}, \text{value}) = \sigma(\text{gate}) \cdot \text{value}
+
+    `torch.nn.functional.glu` takes both as the halves of one tensor, the value first: it is called
+    `glu(torch.cat([value, gate]))`. One pass over memory, rounded once; backward keeps the two inputs and nothing else.
+
+    Source: Dauphin, Fan, Auli and Grangier (2017).
+
+    Args:
+        gate: Tensor of float16, bfloat16, float32 or float64, of any shape.
+        value: Tensor of the same shape, dtype and device.
+
+    Returns:
+        Tensor of the same shape, dtype and memory order. NaN gives NaN.
+
+    Raises:
+        TypeError: One of the two is no tensor of these types.
+        ValueError: They differ in shape, dtype or device.
+    """
+    return op(gate, value)
+
+
+def bilinear(gate: Tensor, value: Tensor) -> Tensor:
+    """Product of gate and value; arguments, result and errors as those of `glu`.
+
+    Source: Mnih and Hinton (2007); Shazeer (2020).
+    """
+    return bilinear_op(gate, value)
+
+
+def reglu(gate: Tensor, value: Tensor) -> Tensor:
+    """ReLU(gate) * value; arguments, result and errors as those of `glu`.
+
+    Source: Shazeer (2020).
+    """
+    return reglu_op(gate, value)
+
+
+def geglu(gate: Tensor, value: Tensor, approximate: str = "none") -> Tensor:
+    """GELU(gate) * value; arguments, result and errors as those of `glu`.
+
+    Source: Shazeer (2020).
+
+    Args:
+        gate: Tensor.
+        value: Tensor like it.
+        approximate: "none", "tanh" or "sigmoid", as for `gelu`; anything else is a ValueError.
+    """
+    return gelu.form("geglu", GEGLU_FORMS, approximate)(gate, value)
+
+
+def swiglu(gate: Tensor, value: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+    """Swish(gate) * value; arguments, result and errors as those of `glu`.
+
+    Source: Shazeer (2020).
+
+    Args:
+        gate: Tensor.
+        value: Tensor like it.
+        beta: A number, or a tensor that broadcasts to the gate, as for `swish`.
+    """
+    return swiglu_op(gate, value, beta)
+
+
+class GLU(nn.Module):
+    r"""Gated linear unit of two linear maps; the family's other layers put their own function in place of the sigmoid.
+
+    .. math:: \sigma(W x + b) \cdot (V x + d)
+
+    Parameters: `W` and `V` of shape (hidden_features, in_features), `b` and `d` of shape (hidden_features,),
+    initialised as those of `torch.nn.Linear`.
+
+    Source: Dauphin, Fan, Auli and Grangier (2017); Shazeer (2020).
+
+    Args:
+        in_features: Width of the input.
+        hidden_features: Width of the output.
+        bias: Whether there are `b` and `d`.
+        device: Where the parameters are.
+        dtype: Their type.
+
+    Raises:
+        TypeError: A width is no int, or `bias` no bool; later, the input is no floating-point tensor.
+        ValueError: A width is below 1; later, the width of the input does not fit, or its type.
+    """
+
+    function = staticmethod(glu)
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        name = type(self).__name__
+        for argument, width in (("in_features", in_features), ("hidden_features", hidden_features)):
+            if not isinstance(width, int) or isinstance(width, bool):
+                raise TypeError(f"{name}: {argument} must be an int, but {type(width).__name__} came")
+            if width < 1:
+                raise ValueError(f"{name}: {argument} must be at least 1, but {width} came")
+        if not isinstance(bias, bool):
+            raise TypeError(f"{name}: bias must be True or False, but {bias!r} came")
+        self.in_features, self.hidden_features = in_features, hidden_features
+        for weight, offset in (("W", "b"), ("V", "d")):
+            linear = nn.Linear(in_features, hidden_features, bias, device, dtype)
+            self.register_parameter(weight, linear.weight)
+            self.register_parameter(offset, linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gated product, of shape (..., hidden_features) for an input of shape (..., in_features)."""
+        self._check(x)
+        return self.function(functional.linear(x, self.W, self.b), functional.linear(x, self.V, self.d))
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"in_features={self.in_features}, hidden_features={self.hidden_features}, bias={self.b is not None}"
+
+    def _check(self, x: Tensor) -> None:
+        name = type(self).__name__
+        if not isinstance(x, Tensor) or x.dtype not in FLOATS:
+            came = str(x.dtype).removeprefix("torch.") if isinstance(x, Tensor) else type(x).__name__
+            raise TypeError(f"{name}: x must be a tensor of float16, bfloat16, float32 or float64, but {came} came")
+        if x.ndim == 0 or x.shape[-1] != self.in_features:
+            raise ValueError(f"{name}: x must have the shape (..., {self.in_features}), but {tuple(x.shape)} came")
+        if x.dtype != self.W.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(f"{name}: x must be of {self.W.dtype} as the parameters, but {x.dtype} came")
+
+
+class Bilinear(GLU):
+    """(Wx + b) * (Vx + d); otherwise as `GLU`."""
+
+    function = staticmethod(bilinear)
+
+
+class ReGLU(GLU):
+    """ReLU(Wx + b) * (Vx + d); otherwise as `GLU`."""
+
+    function = staticmethod(reglu)
+
+
+class GEGLU(GLU):
+    """GELU(Wx + b) * (Vx + d); otherwise as `GLU`."""
+
+    function = staticmethod(geglu)
+
+
+class SwiGLU(GLU):
+    """Swish(Wx + b) * (Vx + d); otherwise as `GLU`."""
+
+    function = staticmethod(swiglu)
+
+
+def _torch_glu(gate: Tensor, value: Tensor) -> Tensor:
+    return functional.glu(torch.stack([value, gate]), 0)[0]
+
+
+def _torch_reglu(gate: Tensor, value: Tensor) -> Tensor:
+    return functional.relu(gate) * value
+
+
+def _torch_geglu(gate: Tensor, value: Tensor) -> Tensor:
+    return functional.gelu(gate) * value
+
+
+def _torch_swiglu(gate: Tensor, value: Tensor) -> Tensor:
+    return functional.silu(gate) * value
+
+
+CHAPTER = {"chapter": "09_glu", "references": ("dauphin2017", "shazeer2020")}
+
+activations = (
+    Activation(op, glu, GLU, _torch_glu, **CHAPTER),
+    Activation(bilinear_op, bilinear, Bilinear, torch.mul, **CHAPTER),
+    Activation(reglu_op, reglu, ReGLU, _torch_reglu, **CHAPTER),
+    Activation(geglu_op, geglu, GEGLU, _torch_geglu, **CHAPTER),
+    Activation(swiglu_op, swiglu, SwiGLU, _torch_swiglu, {"beta": 1.0}, **CHAPTER),
+)

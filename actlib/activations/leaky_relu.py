@@ -17,7 +17,9 @@ op = Elementwise("leaky_relu", [x], Piecewise((x, x > 0), (negative_slope * x, T
 def leaky_relu(input: Tensor, negative_slope: float | Tensor = 0.01, inplace: bool = False) -> Tensor:
     r"""Leaky rectified linear unit, elementwise.
 
-    .. math:: \operatorname{LeakyReLU}(x) = \begin{cases} x & x > 0 \\ \text{negative\_slope} \cdot x & x \le 0 \end{cases}
+    .. math:: \operatorname{LeakyReLU}_a(x) = \begin{cases} x & x > 0 \\ a x & x \le 0 \end{cases}
+
+    with a for `negative_slope`.
 
     Drop-in for `torch.nn.functional.leaky_relu`. The slope at 0 is `negative_slope`, as torch's. A tensor for
     `negative_slope` is learnt, as in `torch.nn.PReLU`. Backward keeps the input.

@@ -9,6 +9,6 @@ PHI_TAIL = (
 """For x <= 0 and u = 1 / (1 - PHI_SCALE x): Phi(x) = exp(-x^2 / 2) u p(u), p with these coefficients, lowest first.
 
 Minimax in the relative error, found by iteratively reweighted least squares in a Chebyshev basis; a test holds it to
-1.3e-8, a fifth of a float32 ulp. The factor u is the tail's own 1/|x|, so the error stays small out to infinity. There
+1.2e-8, a fifth of a float32 ulp. The factor u is the tail's own 1/|x|, so the error stays small out to infinity. There
 is no erfc in Triton, and the one of torch's compiler does not vectorise.
 """

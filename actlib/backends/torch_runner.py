@@ -21,9 +21,9 @@ def load(name: str, source: str) -> Callable:
     """The function that the source defines, with a name and lines that tracebacks and `inspect` can show."""
     file = f"<actlib {name}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    namespace = dict(PRIMITIVES)
-    exec(compile(source, file, "exec"), namespace)
-    return namespace[name]
+    defined = {}  # apart from the primitives: a function named tanh calls the primitive, not itself
+    exec(compile(source, file, "exec"), dict(PRIMITIVES), defined)
+    return defined[name]
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -155,13 +155,16 @@ def damped(factor, by):
 
 
 def where(condition, value, other):
+    if not isinstance(condition, Tensor):
+        return value if condition else other
     if not isinstance(value, Tensor) and not isinstance(other, Tensor):
-        value, other = float(value), float(other)
+        # In double precision, not in that of the default type; the NaN of x, put in next, brings the type back.
+        value, other = (torch.full((), n, dtype=torch.float64, device=condition.device) for n in (value, other))
     return torch.where(condition, value, other)
 
 
 def unless_nan(value, x):
-    return torch.where(x == x, value, x)
+    return where(x == x, value.to(x.dtype) if isinstance(value, Tensor) and isinstance(x, Tensor) else value, x)
 
 
 def square(x):
