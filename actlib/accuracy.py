@@ -9,7 +9,7 @@ nearest number is within 0.5 ulp of it, so 0.5 is the best that any function can
 
 import argparse
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 
 import mpmath
 import numpy as np
@@ -71,7 +71,7 @@ def exact(expr: Expr, symbols: Sequence[Symbol], points: Sequence[NDArray]) -> t
     """
     # SymPy writes erfc(-x) as 2 - erfc(x), whose cancellation costs hundreds of digits; mpmath's ncdf has none.
     expr = elementary(sp.sympify(expr).replace(Phi, sp.Function("ncdf")))
-    function = sp.lambdify(list(symbols), expr, "mpmath")
+    function = _at_any_precision(expr, symbols)
     high, low = np.empty(len(points[0])), np.empty(len(points[0]))
     for i, point in enumerate(zip(*(p.tolist() for p in points), strict=True)):
         result = _converged(function, point)
@@ -218,6 +218,21 @@ def _in_float64(expr: Expr, symbols: Sequence[Symbol], points: Sequence[Tensor])
 def _normal_distribution(x: mpmath.mpf) -> mpmath.mpf:
     # SymPy turns its own erfc(-x) into 2 - erfc(x), which takes thousands of digits in the tail.
     return mpmath.erfc(-x / mpmath.sqrt(2)) / 2
+
+
+def _at_any_precision(expr: Expr, symbols: Sequence[Symbol]) -> Callable:
+    """The formula as a function of mpmath numbers, which computes its constants once for each precision."""
+    constants = {c: sp.Dummy() for c in _constants(expr)}
+    function = sp.lambdify([*symbols, *constants.values()], expr.xreplace(constants), "mpmath", cse=True)
+    compute = sp.lambdify([], list(constants), "mpmath")
+    values = cache(lambda digits: compute())  # noqa: ARG005
+    return lambda *point: function(*point, *values(mpmath.mp.dps))
+
+
+def _constants(expr: Expr) -> set[Expr]:
+    if expr.is_Atom:
+        return set()
+    return {expr} if expr.is_number else set().union(*map(_constants, expr.args))
 
 
 def _converged(function: Callable, point: tuple[float, ...]) -> mpmath.mpf:

@@ -26,19 +26,19 @@ from actlib.formula.primitives import Phi, derivative, sigma, softplus
 # The nearest number is within 0.5 ulp. The rest is what float32, in which half precision is computed, may be off.
 HALF = 0.55
 
-# A rounding each for an exponential, a sum and a quotient or product, and one to spare.
-MIXED = 4
+# A rounding each for an exponential, a sum and a quotient or product, and one to spare; in slopes half as much again, as
+# two such terms cancel next to an extremum.
+MIXED, MIXED_SLOPE = 4, 6
 
 
 @functools.cache
-def every_input(name, dtype):
-    a = ACTIVATIONS[name]
-    return Reference(a.default_formula, a.inputs, *paired(every_finite(dtype), len(a.inputs)))
+def every_input(formula, symbols, dtype):
+    return Reference(formula, symbols, *paired(every_finite(dtype), len(symbols)))
 
 
-def worst(name, dtype, function):
-    """The largest errors of value and slope, in ulp."""
-    reference = every_input(name, dtype)
+def worst(activation, dtype, function):
+    """The largest error of value and slopes, in ulp."""
+    reference = every_input(activation.default_formula, activation.inputs, dtype)
     return max(reference.value_errors(function).max(), reference.slope_errors(function).max())
 
 
@@ -48,26 +48,27 @@ def worst(name, dtype, function):
 class TestEveryFloat16:
     @every_activation
     def test_value_and_slope(self, activation):
-        assert worst(activation.name, torch.float16, activation.function) <= HALF
+        assert worst(activation, torch.float16, activation.function) <= HALF
 
 
 class TestEveryBfloat16:
     @every_activation
     def test_value_and_slope(self, activation):
-        assert worst(activation.name, torch.bfloat16, activation.function) <= HALF
+        assert worst(activation, torch.bfloat16, activation.function) <= HALF
 
     @every_activation
     def test_value_and_slope_when_compiled(self, activation):
         torch.compiler.reset()
         compiled = torch.compile(activation.function, fullgraph=True)
-        assert worst(activation.name, torch.bfloat16, compiled) <= HALF
+        assert worst(activation, torch.bfloat16, compiled) <= HALF
 
 
 class TestRandomFloat32:
     @every_activation
     def test_value_and_slope(self, activation):
-        largest = mixed_errors(activation.default_formula, activation.inputs, activation.function, 1 << 22)
-        assert max(largest) <= MIXED
+        value, slope = mixed_errors(activation.default_formula, activation.inputs, activation.function, 1 << 22)
+        assert value <= MIXED
+        assert slope <= MIXED_SLOPE
 
     @every_activation
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -82,7 +83,8 @@ class TestRandomFloat32:
             rates = [exact(derivative(expr, s), reference.symbols, points)[0] for s in reference.symbols]
             effect = sum(np.abs(rate) * ulp(p, dtype) for rate, p in zip(rates, points, strict=True))
             mixed = ulp_error(result, *truth) / (1 + effect / ulp(truth[0], dtype))
-            assert mixed[np.abs(truth[0]) >= torch.finfo(dtype).smallest_normal].max(initial=0) <= MIXED
+            bar = MIXED if expr == formulas[0] else MIXED_SLOPE
+            assert mixed[np.abs(truth[0]) >= torch.finfo(dtype).smallest_normal].max(initial=0) <= bar
 
 
 def test_every_finite_number_comes_once_in_order():
@@ -192,7 +194,7 @@ def test_mixed_error_of_an_exact_function_is_one_rounding():
 
 
 def test_mixed_error_catches_a_millionth():
-    assert min(mixed_errors(sigma(x), x, lambda t: sigmoid(t) * (1 + 1e-6), 1 << 12)) > MIXED
+    assert min(mixed_errors(sigma(x), x, lambda t: sigmoid(t) * (1 + 1e-6), 1 << 12)) > MIXED_SLOPE
 
 
 def test_mixed_error_catches_one_wrong_number():

@@ -13,6 +13,7 @@ from torch import nn
 
 from actlib import ACTIVATIONS, accuracy
 from actlib.backends.torch_runner import TILE
+from actlib.formula import analysis
 from actlib.formula.primitives import derivative
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -48,7 +49,14 @@ def at_one_but(activation, wanted, value):
 @functools.cache
 def limit(expr, symbol, end):
     """SymPy's limit of a formula whose other inputs are 1."""
-    return float(sp.limit(expr.subs(dict.fromkeys(expr.free_symbols - {symbol}, 1)), symbol, end))
+    low, high = analysis.limits(expr.subs(dict.fromkeys(expr.free_symbols - {symbol}, 1)), symbol)
+    return float(high if end == sp.oo else low)
+
+
+def assert_is(computed, expected):
+    """Equal where that is 0 or infinite; else within two roundings."""
+    expected = torch.full_like(computed, expected)
+    torch.testing.assert_close(computed, expected, rtol=2 * torch.finfo(computed.dtype).eps, atol=0)
 
 
 def test_names_and_order():
@@ -72,7 +80,7 @@ def test_registry_entry_is_complete(activation):
 def test_value_at_infinity_is_the_limit(activation, dtype, end):
     for i, symbol in enumerate(activation.inputs):
         value = activation.function(*at_one_but(activation, i, torch.tensor(float(end), dtype=dtype)))
-        assert value.item() == limit(activation.default_formula, symbol, end)
+        assert_is(value, limit(activation.default_formula, symbol, end))
 
 
 @every_activation
@@ -83,7 +91,7 @@ def test_slopes_at_infinity_are_the_limits(activation, dtype, end):
         inputs = at_one_but(activation, i, torch.tensor(float(end), dtype=dtype))
         for wanted, variable in enumerate(activation.inputs):
             slope = accuracy.slope(activation.function, *inputs, wanted=wanted)
-            assert slope.item() == limit(derivative(activation.default_formula, variable), symbol, end)
+            assert_is(slope, limit(derivative(activation.default_formula, variable), symbol, end))
 
 
 @every_activation
@@ -118,8 +126,10 @@ def test_agrees_with_torch(activation, dtype):
         return
     inputs = [torch.linspace(-6, 6, 601).to(dtype)] * len(activation.inputs)  # beyond, torch's half slopes are wrong
     torch.testing.assert_close(activation.function(*inputs), activation.torch(*inputs))
-    # torch takes some slopes from a rounded output: in half precision at a cost of a few of its steps at 1.
-    loose = {torch.bfloat16: {"rtol": 0, "atol": 2**-7}, torch.float16: {"rtol": 0, "atol": 2**-10}}
+    # torch takes some slopes from a rounded output: in half precision at a cost of a few of its steps at 1, times what
+    # the other input multiplies them by.
+    factor = 6 if len(inputs) > 1 else 1
+    loose = {torch.bfloat16: {"rtol": 0, "atol": factor * 2**-7}, torch.float16: {"rtol": 0, "atol": factor * 2**-10}}
     ours, theirs = (accuracy.slope(f, *inputs) for f in (activation.function, activation.torch))
     torch.testing.assert_close(ours, theirs, **loose.get(dtype, {}))
 
@@ -194,8 +204,8 @@ def test_layout_is_as_torchs(activation, dtype, layout):
     assert (output.shape, output.dtype, output.stride()) == (like.shape, like.dtype, like.stride())
     singly = [activation.function(*t) for t in zip(*(t.flatten() for t in inputs), strict=True)]
     expected = torch.stack(singly).view(output.shape) if singly else output
-    # torch's vector instructions and its scalar code for what is left over may round differently, by an ulp or two.
-    torch.testing.assert_close(output, expected, rtol=2 * torch.finfo(dtype).eps, atol=0)
+    # torch's vector instructions and its scalar code for the rest may round differently, each factor by an ulp.
+    torch.testing.assert_close(output, expected, rtol=4 * torch.finfo(dtype).eps, atol=0)
     assert accuracy.slope(activation.function, *inputs).shape == output.shape
 
 

@@ -1,17 +1,18 @@
 """Mish: x times the tanh of softplus."""
 
 import torch
-from sympy import Symbol
+from sympy import Symbol, log
 from torch import Tensor
 
 from actlib.activations.activation import Activation
 from actlib.activations.inplace import InplaceLayer, apply
 from actlib.elementwise import Elementwise
-from actlib.formula.primitives import softplus, tanh
+from actlib.formula.primitives import sigma, softplus
 
 x = Symbol("x", real=True)
 
-op = Elementwise("mish", [x], x * tanh(softplus(x)))
+# tanh(softplus(x)) is sigma(x + softplus(x - log 2)), which loses no digits in the slope where that is near 0.
+op = Elementwise("mish", [x], x * sigma(x + softplus(x - log(2))))
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:

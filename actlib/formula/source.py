@@ -126,7 +126,7 @@ def _prepare(
         check(expr)
     names = legal_names(inputs)
     rename = {symbol: Symbol(name, real=True) for symbol, name in zip(inputs, names, strict=True)}
-    exprs = [_decimal(_damp(_pass_nan(stable(expr).xreplace(rename)))) for expr in outputs]
+    exprs = [_inverted(_decimal(_damp(_pass_nan(_factored(stable(expr).xreplace(rename)))))) for expr in outputs]
     free = (Symbol(f"t{i}", real=True) for i in range(10**6))
     temporaries, results = sp.cse(exprs, symbols=free)
     return names, temporaries, results
@@ -143,6 +143,13 @@ def _decimal(expr: Expr) -> Expr:
     if expr.is_Pow and expr.exp.is_Integer:
         return Pow(_decimal(expr.base), expr.exp)
     return expr.func(*(_decimal(a) for a in expr.args)) if expr.args else expr
+
+
+def _inverted(expr: Expr) -> Expr:
+    """Powers of the reciprocal for negative powers: that of the base may overflow although the result is not 0."""
+    return expr.replace(
+        lambda e: e.is_Pow and e.exp in (-2, -3), lambda e: Function("square" if e.exp == -2 else "cube")(1 / e.base)
+    )
 
 
 def _pass_nan(expr: Expr) -> Expr:
@@ -166,6 +173,25 @@ def _pass_nan(expr: Expr) -> Expr:
     for variable in sorted(variables - last, key=str):
         expr = unless_nan(expr, variable)
     return expr
+
+
+def _factored(expr: Expr) -> Expr:
+    """Common factors in front of a sum, so that their rounding errors cannot cancel badly where the sum is near 0."""
+    if not expr.args or expr.is_Boolean:
+        return expr
+    expr = expr.func(*(_factored(a) for a in expr.args))
+    if not expr.is_Add:
+        return expr
+    powers = [term.as_powers_dict() for term in expr.args]
+    shared = {base: min(p[base] for p in powers) for base in powers[0] if all(_is_factor(base, p) for p in powers)}
+    common = Mul(*(base**n for base, n in shared.items()))
+    return Mul(common, sp.Add(*(term / common for term in expr.args)))
+
+
+def _is_factor(base: Expr, powers: dict[Expr, Expr]) -> bool:
+    if not base.free_symbols or base.has(Piecewise):  # which may be 0, and cannot be divided out
+        return False
+    return base in powers and bool(powers[base].is_Integer) and powers[base] > 0
 
 
 def _damp(expr: Expr) -> Expr:
@@ -194,7 +220,7 @@ def _decays(expr: Expr) -> bool:
     if expr.is_Pow and expr.exp.is_positive:
         return _decays(expr.base)
     if isinstance(expr, sp.exp) or (isinstance(expr, Primitive) and expr.decays):
-        return bool(expr.free_symbols) and not expr.has(sp.log)
+        return bool(expr.free_symbols) and not any(log.free_symbols for log in expr.atoms(sp.log))
     return isinstance(expr, (tanh, expm1)) and _decays(expr.args[0])
 
 
