@@ -26,7 +26,7 @@ from actlib.formula.primitives import Phi, derivative, sigma, softplus
 # The nearest number is within 0.5 ulp. The rest is what float32, in which half precision is computed, may be off.
 HALF = 0.55
 
-# A rounding each for an exponential, a sum and a quotient or product, and one to spare; in slopes half as much again, as
+# A rounding each for an exponential, a sum and a quotient or product, and one to spare. In slopes half as much again:
 # two such terms cancel next to an extremum.
 MIXED, MIXED_SLOPE = 4, 6
 

@@ -126,7 +126,7 @@ def _prepare(
         check(expr)
     names = legal_names(inputs)
     rename = {symbol: Symbol(name, real=True) for symbol, name in zip(inputs, names, strict=True)}
-    exprs = [_inverted(_decimal(_damp(_pass_nan(_factored(stable(expr).xreplace(rename)))))) for expr in outputs]
+    exprs = [_multiplied(_decimal(_damp(_pass_nan(_factored(stable(expr).xreplace(rename)))))) for expr in outputs]
     free = (Symbol(f"t{i}", real=True) for i in range(10**6))
     temporaries, results = sp.cse(exprs, symbols=free)
     return names, temporaries, results
@@ -145,11 +145,23 @@ def _decimal(expr: Expr) -> Expr:
     return expr.func(*(_decimal(a) for a in expr.args)) if expr.args else expr
 
 
-def _inverted(expr: Expr) -> Expr:
-    """Powers of the reciprocal for negative powers: that of the base may overflow although the result is not 0."""
+def _multiplied(expr: Expr) -> Expr:
+    """Integer powers as products: no backend's logarithm takes a negative base.
+
+    Negative ones are powers of the reciprocal: that of the base may overflow although the result is not 0.
+    """
     return expr.replace(
-        lambda e: e.is_Pow and e.exp in (-2, -3), lambda e: Function("square" if e.exp == -2 else "cube")(1 / e.base)
+        lambda e: e.is_Pow and e.exp.is_Integer and not -1 <= e.exp <= 3, lambda e: _product(e.base, int(e.exp))
     )
+
+
+def _product(base: Expr, n: int) -> Expr:
+    if n < 0:
+        return _product(1 / base, -n)
+    for divisor, name in ((2, "square"), (3, "cube")):
+        if n % divisor == 0:
+            return Function(name)(_product(base, n // divisor))
+    return base if n == 1 else base * _product(base, n - 1)
 
 
 def _pass_nan(expr: Expr) -> Expr:
