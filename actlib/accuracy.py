@@ -223,10 +223,19 @@ def _normal_distribution(x: mpmath.mpf) -> mpmath.mpf:
 def _at_any_precision(expr: Expr, symbols: Sequence[Symbol]) -> Callable:
     """The formula as a function of mpmath numbers, which computes its constants once for each precision."""
     constants = {c: sp.Dummy() for c in _constants(expr)}
-    function = sp.lambdify([*symbols, *constants.values()], expr.xreplace(constants), "mpmath", cse=True)
+    arguments, body = [*symbols, *constants.values()], expr.xreplace(constants)
+    quick = sp.lambdify(arguments, body, "mpmath", cse=True)
+    lazy = cache(lambda: sp.lambdify(arguments, body, "mpmath"))
     compute = sp.lambdify([], list(constants), "mpmath")
     values = cache(lambda digits: compute())  # noqa: ARG005
-    return lambda *point: function(*point, *values(mpmath.mp.dps))
+
+    def function(*point):
+        try:
+            return quick(*point, *values(mpmath.mp.dps))
+        except ZeroDivisionError:  # in a case that does not hold: common subexpressions are computed for all cases
+            return lazy()(*point, *values(mpmath.mp.dps))
+
+    return function
 
 
 def _constants(expr: Expr) -> set[Expr]:

@@ -26,9 +26,10 @@ from actlib.formula.primitives import Phi, derivative, sigma, softplus
 # The nearest number is within 0.5 ulp. The rest is what float32, in which half precision is computed, may be off.
 HALF = 0.55
 
-# A rounding each for an exponential, a sum and a quotient or product, and one to spare. In slopes half as much again:
-# two such terms cancel next to an extremum.
-MIXED, MIXED_SLOPE = 4, 6
+# A rounding each for an exponential, a sum and a quotient or product, and one to spare. The slope of mish near -2.25,
+# where it is flattest, gathers the roundings of two logistic functions, one in the argument of the other.
+MIXED = 4
+MIXED_SLOPE = {"mish": 4.6}
 
 
 @functools.cache
@@ -68,7 +69,7 @@ class TestRandomFloat32:
     def test_value_and_slope(self, activation):
         value, slope = mixed_errors(activation.default_formula, activation.inputs, activation.function, 1 << 22)
         assert value <= MIXED
-        assert slope <= MIXED_SLOPE
+        assert slope <= MIXED_SLOPE.get(activation.name, MIXED)
 
     @every_activation
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -83,8 +84,7 @@ class TestRandomFloat32:
             rates = [exact(derivative(expr, s), reference.symbols, points)[0] for s in reference.symbols]
             effect = sum(np.abs(rate) * ulp(p, dtype) for rate, p in zip(rates, points, strict=True))
             mixed = ulp_error(result, *truth) / (1 + effect / ulp(truth[0], dtype))
-            bar = MIXED if expr == formulas[0] else MIXED_SLOPE
-            assert mixed[np.abs(truth[0]) >= torch.finfo(dtype).smallest_normal].max(initial=0) <= bar
+            assert mixed[np.abs(truth[0]) >= torch.finfo(dtype).smallest_normal].max(initial=0) <= MIXED
 
 
 def test_every_finite_number_comes_once_in_order():
@@ -194,7 +194,7 @@ def test_mixed_error_of_an_exact_function_is_one_rounding():
 
 
 def test_mixed_error_catches_a_millionth():
-    assert min(mixed_errors(sigma(x), x, lambda t: sigmoid(t) * (1 + 1e-6), 1 << 12)) > MIXED_SLOPE
+    assert min(mixed_errors(sigma(x), x, lambda t: sigmoid(t) * (1 + 1e-6), 1 << 12)) > MIXED
 
 
 def test_mixed_error_catches_one_wrong_number():

@@ -43,9 +43,44 @@ def test_common_subexpressions_are_named():
 
 
 def test_common_factors_stand_before_a_sum():
-    """Their rounding would cancel badly where the sum is near 0: the slope of SiLU was off by 0.9 ulp in float16."""
+    """Their rounding would cancel badly where the sum is near 0."""
+    source = torch_source("f", [g, x], [g * x + g * x * Phi(x) + g * x**2])
+    assert source == "def f(g, x):\n    return g*x*(x + 1 + Phi(x))\n"
+
+
+def test_a_sum_next_to_its_zero_cancels_little():
+    """1 + x sigma(-x) is 0 where sigma(x) + (1 + x) sigma(-x) adds terms of 0.22."""
     source = torch_source("silu_backward", [g, x], [g * sp.diff(x * sigma(x), x)])
-    assert source == "def silu_backward(g, x):\n    return g*damped(damped(x, sigma(-x)) + 1, sigma(x))\n"
+    assert (
+        source
+        == "def silu_backward(g, x):\n    t0 = sigma(x)\n    return g*damped(t0 + damped(x + 1, sigma(-x)), t0)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        (x**3 + x + 1 + Phi(x), "cube(x) + 1 + x + Phi(x)"),
+        (x - 3, "x - 3"),
+        (x**2 - x - 3, "square(x) - 3 - x"),
+        (-x - sp.exp(x), "-x - exp(x)"),
+    ],
+)
+def test_the_constant_of_a_long_sum_comes_second(formula, expected):
+    """Last, it could cancel digits of a sum that has been rounded."""
+    assert torch_source("f", [x], [formula]) == f"def f(x):\n    return {expected}\n"
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        (3 * x * (1 + x**2 / 2), "x*(1.5*square(x) + 3)"),
+        (3 * x * (1 + x / 2), "3*x*(0.5*x + 1)"),  # near -2 a rounded product would cancel
+        (-x * (1 + x**2), "-x*(square(x) + 1)"),
+    ],
+)
+def test_a_constant_enters_a_sum_that_cannot_cancel(formula, expected):
+    assert torch_source("f", [x], [formula]) == f"def f(x):\n    return {expected}\n"
 
 
 def test_kernel_source_loads_computes_and_stores():

@@ -147,6 +147,12 @@ def phi(x):
     return torch.exp(x * x * -0.5) * 0.3989422804014327
 
 
+def expm1(x):
+    if _plain(x):
+        return torch.expm1(x)
+    return torch.tanh(x * 0.5) * (torch.exp(x) + 1)  # torch's compiler turns expm1 into exp(x) - 1, which cancels
+
+
 def damped(factor, by):
     product = factor * by
     if _plain(product) and product.numel() and not product.amin().isnan():  # no infinity has met a zero
@@ -185,7 +191,7 @@ PRIMITIVES = {
     "Phi": Phi,
     "phi": phi,
     "tanh": torch.tanh,
-    "expm1": torch.expm1,
+    "expm1": expm1,
     "exp": torch.exp,
     "log": torch.log,
     "sqrt": torch.sqrt,

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import sympy as sp
 from sympy import Expr, Float, Function, Mul, Piecewise, Pow, Symbol
+from sympy.printing.precedence import precedence
 from sympy.printing.str import StrPrinter
 
 from actlib.formula.primitives import Phi, Primitive, expm1, phi, sigma, stable, tanh
@@ -126,7 +127,9 @@ def _prepare(
         check(expr)
     names = legal_names(inputs)
     rename = {symbol: Symbol(name, real=True) for symbol, name in zip(inputs, names, strict=True)}
-    exprs = [_multiplied(_decimal(_damp(_pass_nan(_factored(stable(expr).xreplace(rename)))))) for expr in outputs]
+    exprs = [
+        _multiplied(_decimal(_damp(_pass_nan(_balanced(_factored(stable(expr).xreplace(rename))))))) for expr in outputs
+    ]
     free = (Symbol(f"t{i}", real=True) for i in range(10**6))
     temporaries, results = sp.cse(exprs, symbols=free)
     return names, temporaries, results
@@ -138,8 +141,12 @@ def _decimal(expr: Expr) -> Expr:
         return expr if expr.is_Integer else Float(expr.evalf(30), 30)
     if expr.is_Mul or expr.is_Add:
         constant, rest = expr.as_independent(*expr.free_symbols, as_Add=expr.is_Add)
-        args = [_decimal(a) for a in (rest.args if rest.func is expr.func else (rest,))]
-        return expr.func(_decimal(constant), *args)
+        args = rest.args if rest.func is expr.func else (rest,)
+        if expr.is_Mul and constant != -1:  # into a sum whose terms cannot cancel: a rounding less
+            total = next((a for a in args if a.is_Add and all(t.is_nonnegative for t in a.args)), None)
+            if total:
+                constant, args = 1, [sp.Add(*(constant * t for t in a.args)) if a is total else a for a in args]
+        return expr.func(_decimal(sp.sympify(constant)), *map(_decimal, args))
     if expr.is_Pow and expr.exp.is_Integer:
         return Pow(_decimal(expr.base), expr.exp)
     return expr.func(*(_decimal(a) for a in expr.args)) if expr.args else expr
@@ -206,6 +213,26 @@ def _is_factor(base: Expr, powers: dict[Expr, Expr]) -> bool:
     return base in powers and bool(powers[base].is_Integer) and powers[base] > 0
 
 
+def _balanced(expr: Expr) -> Expr:
+    """In sigma(u) (1 + v sigma(-u)) the 1 becomes sigma(u) + sigma(-u): where the sum is near 0, less cancels.
+
+    Such is the slope of x sigma(u) next to its minimum, where sigma(u) is small. A product v is multiplied out, so that
+    its first term meets the 1 before the others round it.
+    """
+    if not expr.args or expr.is_Boolean:
+        return expr
+    expr = expr.func(*(_balanced(a) for a in expr.args))
+    if not expr.is_Mul:
+        return expr
+    for gate in expr.atoms(sigma) & set(expr.args):
+        mirror = sigma(-gate.args[0])
+        for total in (a for a in expr.args if a.is_Add):
+            constant, rest = total.as_independent(*total.free_symbols)
+            if constant and mirror in Mul.make_args(rest):
+                return expr / total * (constant * gate + sp.expand_mul(constant + rest / mirror) * mirror)
+    return expr
+
+
 def _damp(expr: Expr) -> Expr:
     """Ties each growing factor of a product to the factors that decay in the same variables."""
     if not expr.args:
@@ -249,6 +276,14 @@ class _Printer(StrPrinter):
 
     def _print_Float(self, expr):
         return repr(float(expr))
+
+    def _print_Add(self, expr, order=None):
+        # The constant comes second: last, it could cancel digits of a sum that has been rounded.
+        terms = self._as_ordered_terms(expr, order=order)
+        if len(terms) > 2 and terms[-1].is_number:
+            terms.insert(1, terms.pop())
+        first, *others = (self.parenthesize(t, precedence(expr), strict=True) for t in terms)
+        return first + "".join(f" - {t[1:]}" if t.startswith("-") else f" + {t}" for t in others)
 
     def _print_Pow(self, expr, rational=False):  # noqa: ARG002
         base, n = self._print(expr.base), expr.exp
