@@ -10,6 +10,7 @@ floating point computes infinity times zero, which is NaN. Exponential decay bea
 then ``by`` is NaN itself: only factors whose variables all occur in ``by`` are tied to it.
 """
 
+import functools
 import keyword
 import re
 from collections.abc import Sequence
@@ -127,9 +128,8 @@ def _prepare(
         check(expr)
     names = legal_names(inputs)
     rename = {symbol: Symbol(name, real=True) for symbol, name in zip(inputs, names, strict=True)}
-    exprs = [
-        _multiplied(_decimal(_damp(_pass_nan(_balanced(_factored(stable(expr).xreplace(rename))))))) for expr in outputs
-    ]
+    steps = (_factored, _balanced, _pass_nan, _damp, _decimal, _multiplied)
+    exprs = [functools.reduce(lambda e, step: step(e), steps, stable(e).xreplace(rename)) for e in outputs]
     free = (Symbol(f"t{i}", real=True) for i in range(10**6))
     temporaries, results = sp.cse(exprs, symbols=free)
     return names, temporaries, results
