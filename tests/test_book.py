@@ -29,6 +29,8 @@ CHROMIUM_FLAGS = [
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 ]
 
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 
 
@@ -349,3 +351,17 @@ def test_ink_stands_out_from_the_page(browser, address, name, theme):
         )
         assert contrasts["text"] >= 4.5
         assert min(contrasts["curves"], default=3) >= 3
+
+
+def test_notebooks_are_executed_in_place(tmp_path):
+    file = tmp_path / "short.ipynb"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("6 * 7")], metadata={"kernelspec": KERNEL})
+    nbformat.write(notebook, file)
+    binaries = pathlib.Path(sys.executable).parent
+    command = ["make", "-o", ".venv/.installed", "notebooks", f"BIN={binaries}", f"BOOK={tmp_path}"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    executed = nbformat.read(file, nbformat.NO_CONVERT)
+    (cell,) = executed.cells
+    assert (cell.execution_count, cell.outputs[0].data["text/plain"]) == (1, "42")
+    assert cell.metadata == {}
+    assert executed.metadata == {"kernelspec": KERNEL}
