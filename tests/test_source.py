@@ -51,10 +51,7 @@ def test_common_factors_stand_before_a_sum():
 def test_a_sum_next_to_its_zero_cancels_little():
     """1 + x sigma(-x) is 0 where sigma(x) + (1 + x) sigma(-x) adds terms of 0.22."""
     source = torch_source("silu_backward", [g, x], [g * sp.diff(x * sigma(x), x)])
-    assert (
-        source
-        == "def silu_backward(g, x):\n    t0 = sigma(x)\n    return g*damped(t0 + damped(x + 1, sigma(-x)), t0)\n"
-    )
+    assert source.splitlines()[1:] == ["    t0 = sigma(x)", "    return g*damped(t0 + damped(x + 1, sigma(-x)), t0)"]
 
 
 @pytest.mark.parametrize(

@@ -128,11 +128,25 @@ def _prepare(
         check(expr)
     names = legal_names(inputs)
     rename = {symbol: Symbol(name, real=True) for symbol, name in zip(inputs, names, strict=True)}
-    steps = (_factored, _balanced, _pass_nan, _damp, _decimal, _multiplied)
+    steps = (_factored, _balanced, _pass_nan, _damp, _distributed, _decimal, _multiplied)
     exprs = [functools.reduce(lambda e, step: step(e), steps, stable(e).xreplace(rename)) for e in outputs]
     free = (Symbol(f"t{i}", real=True) for i in range(10**6))
     temporaries, results = sp.cse(exprs, symbols=free)
     return names, temporaries, results
+
+
+def _distributed(expr: Expr) -> Expr:
+    """The constant of a product taken into a sum whose terms cannot cancel: a rounding less."""
+    if not expr.args or expr.is_Boolean:
+        return expr
+    expr = expr.func(*(_distributed(a) for a in expr.args))
+    if not expr.is_Mul:
+        return expr
+    constant, rest = expr.as_independent(*expr.free_symbols, as_Add=False)
+    for total in (a for a in Mul.make_args(rest) if a.is_Add and all(t.is_nonnegative for t in a.args)):
+        if constant not in (1, -1):
+            return rest / total * sp.Add(*(constant * t for t in total.args))
+    return expr
 
 
 def _decimal(expr: Expr) -> Expr:
@@ -141,12 +155,8 @@ def _decimal(expr: Expr) -> Expr:
         return expr if expr.is_Integer else Float(expr.evalf(30), 30)
     if expr.is_Mul or expr.is_Add:
         constant, rest = expr.as_independent(*expr.free_symbols, as_Add=expr.is_Add)
-        args = rest.args if rest.func is expr.func else (rest,)
-        if expr.is_Mul and constant != -1:  # into a sum whose terms cannot cancel: a rounding less
-            total = next((a for a in args if a.is_Add and all(t.is_nonnegative for t in a.args)), None)
-            if total:
-                constant, args = 1, [sp.Add(*(constant * t for t in a.args)) if a is total else a for a in args]
-        return expr.func(_decimal(sp.sympify(constant)), *map(_decimal, args))
+        args = [_decimal(a) for a in (rest.args if rest.func is expr.func else (rest,))]
+        return expr.func(_decimal(constant), *args)
     if expr.is_Pow and expr.exp.is_Integer:
         return Pow(_decimal(expr.base), expr.exp)
     return expr.func(*(_decimal(a) for a in expr.args)) if expr.args else expr
@@ -224,7 +234,7 @@ def _balanced(expr: Expr) -> Expr:
     expr = expr.func(*(_balanced(a) for a in expr.args))
     if not expr.is_Mul:
         return expr
-    for gate in expr.atoms(sigma) & set(expr.args):
+    for gate in (a for a in expr.args if isinstance(a, sigma)):
         mirror = sigma(-gate.args[0])
         for total in (a for a in expr.args if a.is_Add):
             constant, rest = total.as_independent(*total.free_symbols)
