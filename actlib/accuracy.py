@@ -8,7 +8,7 @@ nearest number is within 0.5 ulp of it, so 0.5 is the best that any function can
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 
 import mpmath
@@ -141,6 +141,13 @@ class Reference:
         """Errors of a function's slopes in ulp; of several variables the largest."""
         errors = [ulp_error(slope(function, *self.inputs, wanted=i), *s) for i, s in enumerate(self.slopes)]
         return np.max(errors, axis=0)
+
+    def errors(self, functions: Mapping[str, Callable]) -> dict[str, dict[str, NDArray]]:
+        """Errors in ulp under "value" and "slope", each by the name of the function."""
+        return {
+            "value": {name: self.value_errors(f) for name, f in functions.items()},
+            "slope": {name: self.slope_errors(f) for name, f in functions.items()},
+        }
 
     def _exact(self, expr: Expr) -> tuple[NDArray, NDArray]:
         return exact(expr, self.symbols, [t.double().numpy() for t in self.inputs])

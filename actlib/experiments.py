@@ -5,9 +5,12 @@ shown, so the chapters can state their results and have them compared.
 """
 
 import itertools
+import json
 import math
+import pathlib
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +26,23 @@ def verdict(findings: Sequence[bool]) -> str:
 def spread(values: Sequence[float], digits: int = 3) -> str:
     """Mean and standard deviation over the seeds, as a reader wants them: 0.234 ± 0.001."""
     return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
+
+
+def clearly_above(larger: Sequence[float], smaller: Sequence[float]) -> bool:
+    """Whether the one is above the other, seed by seed, by more than chance explains.
+
+    A paired t-test, one-sided, at the level of 2.5%. Where it is False, noise could turn the order.
+
+    Args:
+        larger: One measurement a seed.
+        smaller: The other measurement, with the same seeds.
+    """
+    from scipy.stats import ttest_rel
+
+    differences = [a - b for a, b in zip(larger, smaller, strict=True)]
+    if max(differences) - min(differences) < 1e-12:  # no spread: no test is needed, and none is possible
+        return differences[0] > 0
+    return bool(ttest_rel(larger, smaller, alternative="greater").pvalue < 0.025)
 
 
 def stack(
@@ -71,6 +91,49 @@ def gradient_norms(
 def factor_per_layer(norms: Sequence[float]) -> float:
     """By how much a layer changes the gradient on its way back: the geometric mean over the layers."""
     return (norms[0] / norms[-1]) ** (1 / (len(norms) - 1))
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """What the activations of one hidden layer are like over a batch.
+
+    Attributes:
+        mean: Their mean, over units and inputs.
+        deviation: Their standard deviation, over units and inputs.
+        zeros: Share of them that is exactly 0.
+        dead: Share of the units whose slope is 0 at every input, so that no gradient passes them.
+    """
+
+    mean: float
+    deviation: float
+    zeros: float
+    dead: float
+
+
+def layer_statistics(model: nn.Sequential, inputs: Tensor) -> list[LayerStatistics]:
+    """Statistics of every hidden layer of a `stack` or a `network`, from the first to the last.
+
+    Args:
+        model: The layers.
+        inputs: A batch, one row an input.
+    """
+    found = []
+    h = inputs
+    for layer in model:
+        if not isinstance(layer, _Function):
+            h = layer(h).detach()
+            continue
+        z = h.requires_grad_()
+        outputs = layer(z)
+        (slopes,) = torch.autograd.grad(outputs.sum(), z)
+        h = outputs.detach()
+        dead = (slopes == 0).all(0)
+        found.append(
+            LayerStatistics(
+                h.mean().item(), h.std().item(), (h == 0).double().mean().item(), dead.double().mean().item()
+            )
+        )
+    return found
 
 
 def kept_for_backward(function: Callable, x: Tensor) -> list[Tensor]:
@@ -179,6 +242,120 @@ def train(
     if watch:
         watch(steps)
     return loss().item()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training on the digits.
+
+    Attributes:
+        model: The trained network.
+        losses: Cross-entropy on the training images, before each step and after the last.
+        accuracies: Share of new images that are recognised, at the same moments.
+        images: The training images.
+    """
+
+    model: nn.Sequential
+    losses: list[float] = field(repr=False)
+    accuracies: list[float] = field(repr=False)
+    images: Tensor = field(repr=False)
+
+    @property
+    def loss(self) -> float:
+        """The loss at the end."""
+        return self.losses[-1]
+
+    @property
+    def accuracy(self) -> float:
+        """The accuracy at the end."""
+        return self.accuracies[-1]
+
+    def steps_to(self, accuracy: float) -> float:
+        """After how many steps the accuracy is first reached; infinity if never."""
+        return next((step for step, a in enumerate(self.accuracies) if a >= accuracy), math.inf)
+
+
+def train_on_digits(
+    activation: Callable,
+    seed: int,
+    *,
+    hidden: Sequence[int] = (64, 64),
+    gain: float = 1.0,
+    steps: int = 200,
+    rate: float = 0.1,
+    momentum: float = 0.9,
+    train_images: int = 600,
+) -> Run:
+    """Trains a network to tell the handwritten digits apart, on all training images at each step.
+
+    Args:
+        activation: An elementwise torch function.
+        seed: Of the weights and of the split of the data.
+        hidden: Width of each hidden layer.
+        gain: The weights have variance gain^2 / fan_in; sqrt 2 is He's initialisation for ReLU.
+        steps: Number of steps.
+        rate: Learning rate.
+        momentum: Of the gradient.
+        train_images: How many images are for training.
+    """
+    images, labels, new_images, new_labels = digits(seed, train_images)
+    model = network([images.shape[1], *hidden, 10], activation, seed, gain)
+    losses, accuracies = [], []
+
+    def loss() -> Tensor:
+        return nn.functional.cross_entropy(model(images), labels)
+
+    def watch(_: int) -> None:
+        with torch.no_grad():
+            losses.append(loss().item())
+            accuracies.append((model(new_images).argmax(1) == new_labels).double().mean().item())
+
+    train(model, loss, steps, rate=rate, momentum=momentum, watch=watch)
+    return Run(model, losses, accuracies, images)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """How long a function takes, as the benchmark has measured it and kept.
+
+    Attributes:
+        device: What it was measured on.
+        elements: The sizes, ascending.
+        times: For each contender ("actlib", "torch", "torch relu" ...) the median time at each size, as a multiple of
+            the time that copying as many numbers takes.
+    """
+
+    device: str
+    elements: list[int]
+    times: dict[str, list[float]]
+
+    def ratio(self, contender: str, to: str) -> list[float]:
+        """How many times as long as another the contender takes, at each size."""
+        return [a / b for a, b in zip(self.times[contender], self.times[to], strict=True)]
+
+
+def stored_cost(results: pathlib.Path | str, function: str, dtype: str = "float32", task: str = "value") -> Cost:
+    """What the benchmark has kept of a function. Timings differ from run to run, so no chapter measures them itself.
+
+    Args:
+        results: The folder of the benchmark's results, one file a device; the first file on a CPU that has the function
+            counts.
+        function: Its name in the registry.
+        dtype: "float32" or "bfloat16".
+        task: "value" or "value and gradient".
+
+    Raises:
+        LookupError: No file on a CPU has such a row.
+    """
+    wanted = {"function": function, "dtype": dtype, "task": task}
+    for file in sorted(pathlib.Path(results).glob("*.json")):
+        report = json.loads(file.read_text())
+        rows = [row for row in report["rows"] if wanted.items() <= row.items() and "seconds" not in row]
+        rows.sort(key=lambda row: row["elements"])
+        if rows:
+            times = {name: [row["ratio to copy"][name][1] for row in rows] for name in rows[0]["ratio to copy"]}
+            return Cost(report["device"], [row["elements"] for row in rows], times)
+    raise LookupError(f"no result in {results} has {wanted}: run python -m benchmarks {function}")
 
 
 class _Function(nn.Module):

@@ -208,6 +208,16 @@ def ulp_figure(
     return figure, panels
 
 
+def ulp_table(errors: Mapping[str, Mapping[str, NDArray]], bar: float = 0.55) -> Table:
+    """Largest errors in ulp, and how many inputs are off by more than the bar; arguments as for `ulp_figure`."""
+    largest = [[what, *(float(e.max()) for e in by_name.values())] for what, by_name in errors.items()]
+    counts = [
+        [f"inputs whose {what} is off by more than {bar} ulp", *(int((e > bar).sum()) for e in by_name.values())]
+        for what, by_name in errors.items()
+    ]
+    return Table(["largest error in ulp", *next(iter(errors.values()))], largest + counts)
+
+
 def _svg(figure: MatplotlibFigure, alt: str) -> str:
     key = hashlib.sha256(alt.encode()).hexdigest()[:8]
     with mpl.rc_context({**_STYLE, "svg.hashsalt": key}), io.StringIO() as buffer:

@@ -181,6 +181,14 @@ def test_gradient_rebuilt_from_a_rounded_output_is_caught():
     assert reference.slope_errors(sigmoid).max() <= HALF
 
 
+def test_errors_are_sorted_by_what_and_by_function():
+    reference = Reference(sigma(x), x, torch.tensor([-100.0, 1.0]))
+    errors = reference.errors({"ours": sigmoid, "theirs": torch.sigmoid})
+    assert list(errors) == ["value", "slope"]
+    assert errors["value"]["ours"].tolist() == reference.value_errors(sigmoid).tolist()
+    assert errors["slope"]["theirs"].tolist() == reference.slope_errors(torch.sigmoid).tolist()
+
+
 def test_slopes_of_several_inputs_count_all():
     inputs = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
     reference = Reference(x * y, (x, y), *inputs)

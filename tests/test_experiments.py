@@ -1,6 +1,8 @@
 """The experiments measure what they say."""
 
+import json
 import math
+import statistics
 
 import pytest
 import torch
@@ -97,3 +99,85 @@ def test_a_network_has_its_activation_between_the_layers_only():
     assert [type(layer).__name__ for layer in model] == ["Linear", "_Function", "Linear"]
     assert model[0].weight.std().item() == pytest.approx(2 / math.sqrt(3), rel=0.5)
     assert not model[0].bias.any()
+
+
+def test_a_difference_is_clear_when_chance_hardly_explains_it():
+    seeds = [0.90, 0.92, 0.88, 0.91, 0.89]
+    assert experiments.clearly_above([s + 0.01 for s in seeds], seeds)  # the same difference each time
+    assert experiments.clearly_above([0.91, 0.932, 0.889, 0.921, 0.9], seeds)
+    assert not experiments.clearly_above([0.91, 0.91, 0.89, 0.9, 0.9], seeds)
+    assert not experiments.clearly_above(seeds, [s + 0.01 for s in seeds])
+    assert not experiments.clearly_above(seeds, seeds)
+
+
+def test_chance_rarely_makes_a_clear_difference():
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.randn(2000, 2, 5, generator=generator).tolist()
+    share = sum(experiments.clearly_above(a, b) for a, b in draws) / len(draws)
+    assert 0.015 < share < 0.035  # the level of 2.5%, with a standard error of 0.35%
+
+
+def test_layer_statistics_by_hand():
+    model = experiments.network([2, 3, 1], torch.relu, seed=0)
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]))
+    inputs = torch.tensor([[1.0, 2.0], [3.0, -4.0]], dtype=torch.float64)
+    (layer,) = experiments.layer_statistics(model, inputs)  # activations (1, 2, 0) and (3, 0, 1)
+    assert layer.mean == pytest.approx(7 / 6)
+    assert layer.deviation == pytest.approx(statistics.stdev([1, 2, 0, 3, 0, 1]))
+    assert layer.zeros == pytest.approx(2 / 6)
+    assert layer.dead == 0
+    (layer,) = experiments.layer_statistics(model, inputs[:1])
+    assert layer.dead == pytest.approx(1 / 3)
+
+
+def test_statistics_of_each_layer_are_of_its_own_input():
+    model = experiments.stack(torch.tanh, 3, 16, generator=torch.Generator().manual_seed(0))
+    inputs = torch.randn(8, 16, dtype=torch.float64)
+    layers = experiments.layer_statistics(model, inputs)
+    for i, layer in enumerate(layers):
+        assert layer.deviation == pytest.approx(model[: 2 * i + 2](inputs).std().item())
+    assert len(layers) == 3
+
+
+def test_a_unit_is_dead_when_its_slope_is_zero_though_its_output_is_not():
+    model = experiments.network([1, 4, 1], lambda z: torch.where(z > 0, z, 0 * z - 1), seed=0)
+    with torch.no_grad():
+        model[0].bias.fill_(-100)
+    (layer,) = experiments.layer_statistics(model, torch.ones(3, 1, dtype=torch.float64))
+    assert (layer.dead, layer.zeros) == (1, 0)
+
+
+def test_training_on_digits_learns_and_keeps_its_history():
+    run = experiments.train_on_digits(torch.tanh, seed=0, hidden=(32,), steps=60)
+    assert len(run.losses) == len(run.accuracies) == 61
+    assert run.losses[0] > 2
+    assert run.loss == run.losses[-1] < 0.5
+    assert run.accuracy == run.accuracies[-1] > 0.8
+    step = run.steps_to(0.8)
+    assert run.accuracies[step] >= 0.8 > max(run.accuracies[:step])
+    assert run.steps_to(1.01) == math.inf
+    assert run.images.shape == (600, 64)
+    assert [tuple(p.shape) for p in run.model.parameters()] == [(32, 64), (32,), (10, 32), (10,)]
+
+
+def test_training_on_digits_depends_on_its_seed_alone():
+    first, again, other = (experiments.train_on_digits(torch.tanh, seed, steps=3) for seed in (1, 1, 2))
+    assert first.losses == again.losses != other.losses
+
+
+def test_stored_cost_reads_what_the_benchmark_keeps(tmp_path):
+    row = {"function": "tanh", "dtype": "float32", "task": "value"}
+    rows = [
+        row | {"elements": n, "ratio to copy": {"actlib": [1, t, 9], "torch": [0, 2.0, 9]}}
+        for n, t in ((64, 4.0), (8, 3.0))
+    ]
+    on_gpu = [r | {"seconds": {}} for r in rows]
+    (tmp_path / "a.json").write_text(json.dumps({"device": "a GPU", "rows": on_gpu}))
+    (tmp_path / "b.json").write_text(json.dumps({"device": "a CPU", "rows": rows}))
+    cost = experiments.stored_cost(tmp_path, "tanh")
+    assert (cost.device, cost.elements) == ("a CPU", [8, 64])
+    assert cost.times == {"actlib": [3.0, 4.0], "torch": [2.0, 2.0]}
+    assert cost.ratio("actlib", "torch") == [1.5, 2.0]
+    with pytest.raises(LookupError, match="python -m benchmarks elu"):
+        experiments.stored_cost(tmp_path, "elu")

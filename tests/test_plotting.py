@@ -104,3 +104,11 @@ def test_table_typesets_formulas_marks_verdicts_and_escapes_text():
     assert soup.code.text == "f(x)"
     assert soup.select_one(".act-scroll")["tabindex"] == "0"
     assert repr(table).splitlines()[0] == "claim | value"
+
+
+def test_ulp_table_counts_what_is_above_the_bar():
+    errors = {"value": {"ours": np.array([0.5, 0.1]), "theirs": np.array([0.6, np.inf])}}
+    assert plotting.ulp_table(errors).rows == [
+        ["value", 0.5, np.inf],
+        ["inputs whose value is off by more than 0.55 ulp", 0, 2],
+    ]
