@@ -15,6 +15,7 @@ from actlib.activations.relu6 import ReLU6, relu6
 from actlib.activations.relu_squared import ReLUSquared, relu_squared
 from actlib.activations.selu import SELU, selu
 from actlib.activations.sigmoid import Sigmoid, sigmoid
+from actlib.activations.softmax import LogSoftmax, Softmax, log_softmax, softmax
 from actlib.activations.softplus import Softplus, softplus
 from actlib.activations.softsign import Softsign, softsign
 from actlib.activations.swish import SiLU, Swish, silu, swish
@@ -39,6 +40,7 @@ __all__ = [
     "Hardswish",
     "LeakyReLU",
     "LogSigmoid",
+    "LogSoftmax",
     "Mish",
     "ReGLU",
     "ReLU",
@@ -46,6 +48,7 @@ __all__ = [
     "ReLUSquared",
     "SiLU",
     "Sigmoid",
+    "Softmax",
     "Softplus",
     "Softsign",
     "SwiGLU",
@@ -62,6 +65,7 @@ __all__ = [
     "hardsigmoid",
     "hardswish",
     "leaky_relu",
+    "log_softmax",
     "logsigmoid",
     "mish",
     "reglu",
@@ -71,6 +75,7 @@ __all__ = [
     "selu",
     "sigmoid",
     "silu",
+    "softmax",
     "softplus",
     "softsign",
     "swiglu",

@@ -280,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{'':24}" + "".join(f"{c:>16}" for c in columns))
     for name in chosen.names or ACTIVATIONS:
         a = ACTIVATIONS[name]
-        rows = {f"actlib.{name}": a.function} | ({f"torch {name}": a.torch} if a.torch else {})
+        rows = {f"actlib.{name}": a.entry} | ({f"torch {name}": a.torch_entry} if a.torch else {})
         references = [
             Reference(a.default_formula, a.inputs, *paired(every_finite(t), len(a.inputs)))
             for t in (torch.float16, torch.bfloat16)

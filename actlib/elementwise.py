@@ -73,7 +73,7 @@ class Elementwise:
         if torch.compiler.is_compiling():
             self._make_traceable()
             # Where no gradient is asked for, Dynamo calls `forward` itself, and not always with a context.
-            return self._traceable.apply(*arguments) if _needs_gradient(arguments) else self._traceable.run(*arguments)
+            return self._traceable.apply(*arguments) if needs_gradient(arguments) else self._traceable.run(*arguments)
         return _apply(self, arguments)
 
     def __repr__(self):
@@ -172,7 +172,7 @@ class Elementwise:
         x = arguments[len(self.inputs) - 1]  # upstream gradients come before the inputs that they belong to
         compute = torch_runner.compute_dtype(x.dtype)
         dtypes = [compute if k is None else arguments[k].dtype for k in self._like]
-        if compute == torch.float32 and _runs_kernels(x):
+        if compute == torch.float32 and runs_kernels(x):
             return self.run_kernel(arguments, x.shape, dtypes)
         return torch_runner.run(self._function, arguments, x.shape, dtypes, compute)
 
@@ -189,7 +189,7 @@ class Elementwise:
             raise ValueError(f"{self.name}({expected}) takes {len(self.symbols)} arguments, {len(arguments)} came")
         n = len(self.inputs)
         for symbol, argument in zip(self.inputs, arguments[:n], strict=True):
-            _check_tensor(self.name, symbol.name, argument)
+            check_tensor(self.name, symbol.name, argument)
         first = arguments[0]
         for symbol, argument in zip(self.inputs[1:], arguments[1:n], strict=True):
             for what in ("shape", "dtype", "device"):
@@ -203,10 +203,10 @@ class Elementwise:
         for symbol, argument in zip(self.parameters, arguments[n:], strict=True):
             if isinstance(argument, numbers.Real) and not isinstance(argument, bool):
                 continue
-            _check_tensor(self.name, symbol.name, argument, "a real number or ")
+            check_tensor(self.name, symbol.name, argument, "a real number or ")
             if argument.device != first.device and argument.ndim:
                 raise ValueError(f"{self.name}: {symbol.name} is on {argument.device}, the input on {first.device}")
-            if not _broadcasts(argument.shape, first.shape):
+            if not broadcasts(argument.shape, first.shape):
                 raise ValueError(
                     f"{self.name}: {symbol.name} of shape {tuple(argument.shape)} does not broadcast to the input's "
                     f"shape {tuple(first.shape)}"
@@ -217,12 +217,13 @@ def _apply(op: Elementwise, arguments: Sequence[Tensor | float]) -> Tensor | tup
     """The outputs, by the quickest way on which autograd, if it looks, sees the derivative."""
     if torch._C._are_functorch_transforms_active():
         return _Apply.apply(op, *arguments)
-    if forward_ad._current_level >= 0 or _needs_gradient(arguments):
+    if forward_ad._current_level >= 0 or needs_gradient(arguments):
         return _ApplyAtOnce.apply(op, *arguments)
     return _Apply.forward(op, *arguments)
 
 
-def _needs_gradient(arguments: Sequence[Tensor | float]) -> bool:
+def needs_gradient(arguments: Sequence[Tensor | float]) -> bool:
+    """Whether autograd must see what is done to the arguments."""
     return torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in arguments)
 
 
@@ -340,7 +341,8 @@ def _scaled(factor: Symbol, slope: Expr) -> Expr:
     return factor * slope
 
 
-def _broadcasts(shape: torch.Size, target: torch.Size) -> bool:
+def broadcasts(shape: torch.Size, target: torch.Size) -> bool:
+    """Whether a tensor of a shape broadcasts to the target as it is."""
     return len(shape) <= len(target) and all(
         s in (1, t) for s, t in zip(reversed(shape), reversed(target), strict=False)
     )
@@ -355,11 +357,13 @@ def _has_triton() -> bool:
     return True
 
 
-def _runs_kernels(x: Tensor) -> bool:
+def runs_kernels(x: Tensor) -> bool:
+    """Whether x is an ordinary tensor on a GPU that Triton can serve."""
     return x.is_cuda and type(x) in (Tensor, torch.nn.Parameter) and _has_triton()
 
 
-def _check_tensor(function: str, argument: str, value: object, alternative: str = "") -> None:
+def check_tensor(function: str, argument: str, value: object, alternative: str = "") -> None:
+    """Raises TypeError, naming function and argument, unless the value is a tensor of one of the four types."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{function}: {argument} must be {alternative}a tensor, but {type(value).__name__} came")
     if value.dtype not in FLOATS:

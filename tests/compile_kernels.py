@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 
 import triton
-from formulas import CASES, REGISTERED
+from formulas import CASES, ELEMENTWISE
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -46,7 +46,7 @@ def report(op, order, kinds, pointer, capability, file):
 def main():
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for first in [case.op for case in CASES.values()] + [a.op for a in REGISTERED]:
+        for first in [case.op for case in CASES.values()] + [a.op for a in ELEMENTWISE]:
             for order, op in enumerate((first, first.backward, first.backward.backward)):
                 full = ("full",) * len(op.inputs)
                 number, channel = (full + (kind,) * len(op.parameters) for kind in ("number", "channel"))

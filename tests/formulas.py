@@ -43,8 +43,9 @@ CASES = {
 """By what each of them is an example of."""
 
 
-REGISTERED = [a for a in ACTIVATIONS.values() if a.op is not None]
-every_activation = pytest.mark.parametrize("activation", REGISTERED, ids=lambda a: a.name)
+ELEMENTWISE = [a for a in ACTIVATIONS.values() if a.op is not None]
+every_activation = pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=lambda a: a.name)
+every_elementwise = pytest.mark.parametrize("activation", ELEMENTWISE, ids=lambda a: a.name)
 
 
 def values(activation: Activation) -> list[float]:

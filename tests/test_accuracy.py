@@ -49,25 +49,25 @@ def worst(activation, dtype, function):
 class TestEveryFloat16:
     @every_activation
     def test_value_and_slope(self, activation):
-        assert worst(activation, torch.float16, activation.function) <= HALF
+        assert worst(activation, torch.float16, activation.entry) <= HALF
 
 
 class TestEveryBfloat16:
     @every_activation
     def test_value_and_slope(self, activation):
-        assert worst(activation, torch.bfloat16, activation.function) <= HALF
+        assert worst(activation, torch.bfloat16, activation.entry) <= HALF
 
     @every_activation
     def test_value_and_slope_when_compiled(self, activation):
         torch.compiler.reset()
-        compiled = torch.compile(activation.function, fullgraph=True)
+        compiled = torch.compile(activation.entry, fullgraph=True)
         assert worst(activation, torch.bfloat16, compiled) <= HALF
 
 
 class TestRandomFloat32:
     @every_activation
     def test_value_and_slope(self, activation):
-        value, slope = mixed_errors(activation.default_formula, activation.inputs, activation.function, 1 << 22)
+        value, slope = mixed_errors(activation.default_formula, activation.inputs, activation.entry, 1 << 22)
         assert value <= MIXED
         assert slope <= MIXED_SLOPE.get(activation.name, MIXED)
 
@@ -78,8 +78,8 @@ class TestRandomFloat32:
         reference = Reference(activation.default_formula, activation.inputs, *paired(x, len(activation.inputs)))
         formulas = [activation.default_formula, *(derivative(activation.default_formula, s) for s in reference.symbols)]
         points = [t.double().numpy() for t in reference.inputs]
-        computed = [activation.function(*reference.inputs)]
-        computed += [slope(activation.function, *reference.inputs, wanted=i) for i in range(len(points))]
+        computed = [activation.entry(*reference.inputs)]
+        computed += [slope(activation.entry, *reference.inputs, wanted=i) for i in range(len(points))]
         for expr, result, truth in zip(formulas, computed, [reference.value, *reference.slopes], strict=True):
             rates = [exact(derivative(expr, s), reference.symbols, points)[0] for s in reference.symbols]
             effect = sum(np.abs(rate) * ulp(p, dtype) for rate, p in zip(rates, points, strict=True))

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from formulas import CASES, REGISTERED, applied, every_activation, values, x
+from formulas import CASES, ELEMENTWISE, applied, every_elementwise, values, x
 
 from actlib import accuracy, elementwise
 from actlib.backends import torch_runner, triton_runner
@@ -36,7 +36,7 @@ def by_kernel(monkeypatch):
     def call(function, *arguments):
         # The interpreter computes in NumPy, which would warn of what is meant to overflow.
         with monkeypatch.context() as patch, np.errstate(all="ignore"):
-            patch.setattr(elementwise, "_runs_kernels", lambda _: True)
+            patch.setattr(elementwise, "runs_kernels", lambda _: True)
             return function(*arguments)
 
     return call
@@ -48,7 +48,7 @@ def by_torch(monkeypatch):
 
     def call(function, *arguments):
         with monkeypatch.context() as patch:
-            patch.setattr(elementwise, "_runs_kernels", lambda _: False)
+            patch.setattr(elementwise, "runs_kernels", lambda _: False)
             return function(*arguments)
 
     return call
@@ -166,7 +166,7 @@ def test_nothing_gives_nothing(case, by_kernel):
     assert {r.shape for r in results} == {(0, 3)}
 
 
-@every_activation
+@every_elementwise
 def test_ends_of_the_number_line(activation, by_kernel, by_torch):
     # Triton's interpreter gets the smallest bfloat16 numbers wrong.
     for dtype in (torch.float16, torch.float32, *([torch.bfloat16] if DEVICE == "cuda" else [])):
@@ -183,7 +183,7 @@ def test_ends_of_the_number_line(activation, by_kernel, by_torch):
                 )
 
 
-@every_activation
+@every_elementwise
 def test_accuracy_of_the_kernel(activation, by_kernel):
     on_device = lambda *t: applied(activation)(*(a.to(DEVICE) for a in t)).cpu()
     count = 1 << (22 if DEVICE == "cuda" else 15)
@@ -234,12 +234,12 @@ def test_registers_suffice(compiled):
 def test_compiled_kernels_round_to_nearest_and_keep_subnormal_numbers(compiled):
     assert not [k["name"] for k in compiled if k["cuts"] or k["flushes"]]
     assert {k["name"] for k in compiled if k["rounds"]} >= {
-        a.name for a in REGISTERED if a.op.outputs[0].has(Primitive)
+        a.name for a in ELEMENTWISE if a.op.outputs[0].has(Primitive)
     }
 
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU, which machines of continuous integration lack")
-@every_activation
+@every_elementwise
 def test_on_a_gpu_the_kernel_is_what_runs(activation, monkeypatch):
     monkeypatch.setattr(torch_runner, "run", None)
     points = [torch.randn(1000, device=DEVICE, requires_grad=True) for _ in activation.inputs]

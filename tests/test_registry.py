@@ -1,4 +1,7 @@
-"""Every activation of the registry: limits, derivatives, transforms, layouts, layers, refusals. (Accuracy is apart.)"""
+"""Every activation of the registry: limits, derivatives, transforms, layouts, layers, refusals. (Accuracy is apart.)
+
+A function of rows is called as its formula is, from three columns to the first; the rest of it is in test_softmax.
+"""
 
 import copy
 import functools
@@ -8,7 +11,7 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
-from formulas import every_activation
+from formulas import ELEMENTWISE, every_activation, every_elementwise
 from torch import nn
 
 from actlib import ACTIVATIONS, accuracy
@@ -70,7 +73,7 @@ def test_registry_entry_is_complete(activation):
     assert activation.function.__doc__
     assert "Source:" in activation.function.__doc__
     assert issubclass(activation.layer, nn.Module)
-    assert {s.name for s in activation.op.parameters} == set(activation.defaults)
+    assert {s.name for s in getattr(activation.op, "parameters", ())} == set(activation.defaults)
     assert activation.default_formula.free_symbols <= set(activation.inputs)
 
 
@@ -79,7 +82,7 @@ def test_registry_entry_is_complete(activation):
 @every_end
 def test_value_at_infinity_is_the_limit(activation, dtype, end):
     for i, symbol in enumerate(activation.inputs):
-        value = activation.function(*at_one_but(activation, i, torch.tensor(float(end), dtype=dtype)))
+        value = activation.entry(*at_one_but(activation, i, torch.tensor(float(end), dtype=dtype)))
         assert_is(value, limit(activation.default_formula, symbol, end))
 
 
@@ -90,7 +93,7 @@ def test_slopes_at_infinity_are_the_limits(activation, dtype, end):
     for i, symbol in enumerate(activation.inputs):
         inputs = at_one_but(activation, i, torch.tensor(float(end), dtype=dtype))
         for wanted, variable in enumerate(activation.inputs):
-            slope = accuracy.slope(activation.function, *inputs, wanted=wanted)
+            slope = accuracy.slope(activation.entry, *inputs, wanted=wanted)
             assert_is(slope, limit(derivative(activation.default_formula, variable), symbol, end))
 
 
@@ -103,8 +106,8 @@ def test_value_and_slope_at_the_largest_number(activation, dtype, sign):
         exact = accuracy.Reference(activation.default_formula, activation.inputs, *inputs)
         # Half precision and float32 may be rounded twice, float64 computes with itself: 2 for a product of two factors.
         bar = 2 if dtype in (torch.float32, torch.float64) else 0.55
-        assert exact.value_errors(activation.function).max() <= bar
-        assert exact.slope_errors(activation.function).max() <= bar
+        assert exact.value_errors(activation.entry).max() <= bar
+        assert exact.slope_errors(activation.entry).max() <= bar
 
 
 @every_activation
@@ -112,25 +115,25 @@ def test_value_and_slope_at_the_largest_number(activation, dtype, sign):
 def test_nan_stays_nan(activation, dtype):
     for i in range(len(activation.inputs)):
         inputs = at_one_but(activation, i, torch.tensor([torch.nan, 1.0], dtype=dtype))
-        assert activation.function(*inputs).isnan().tolist() == [True, False]
-        assert accuracy.slope(activation.function, *inputs, wanted=i).isnan()[1].item() is False
+        assert activation.entry(*inputs).isnan().tolist() == [True, False]
+        assert accuracy.slope(activation.entry, *inputs, wanted=i).isnan()[1].item() is False
     single = [torch.tensor(torch.nan, dtype=dtype) for _ in activation.inputs]
-    assert accuracy.slope(activation.function, *single).isnan()
+    assert accuracy.slope(activation.entry, *single).isnan()
 
 
 @every_activation
 @every_dtype
 def test_agrees_with_torch(activation, dtype):
     if activation.torch is None:
-        assert activation.function(*points(activation, 3, dtype)).isfinite().all()  # nothing to compare with
+        assert activation.entry(*points(activation, 3, dtype)).isfinite().all()  # nothing to compare with
         return
     inputs = [torch.linspace(-6, 6, 601).to(dtype)] * len(activation.inputs)  # beyond, torch's half slopes are wrong
-    torch.testing.assert_close(activation.function(*inputs), activation.torch(*inputs))
+    torch.testing.assert_close(activation.entry(*inputs), activation.torch_entry(*inputs))
     # torch takes some slopes from a rounded output: in half precision at a cost of a few of its steps at 1, times what
     # the other input multiplies them by.
     factor = 6 if len(inputs) > 1 else 1
     loose = {torch.bfloat16: {"rtol": 0, "atol": factor * 2**-7}, torch.float16: {"rtol": 0, "atol": factor * 2**-10}}
-    ours, theirs = (accuracy.slope(f, *inputs) for f in (activation.function, activation.torch))
+    ours, theirs = (accuracy.slope(f, *inputs) for f in (activation.entry, activation.torch_entry))
     torch.testing.assert_close(ours, theirs, **loose.get(dtype, {}))
 
 
@@ -138,9 +141,9 @@ def test_agrees_with_torch(activation, dtype):
 def test_gradients_agree_with_finite_differences(activation):
     x = torch.linspace(-5, 5, 20, dtype=torch.float64)  # none of them 0, where there may be a kink
     inputs = [(x * (-0.7) ** i).requires_grad_() for i in range(len(activation.inputs))]
-    assert torch.autograd.gradcheck(activation.function, inputs, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradcheck(activation.entry, inputs, check_forward_ad=True, check_batched_grad=True)
     assert torch.autograd.gradgradcheck(
-        activation.function, inputs, check_fwd_over_rev=True, check_rev_over_rev=True, check_batched_grad=True
+        activation.entry, inputs, check_fwd_over_rev=True, check_rev_over_rev=True, check_batched_grad=True
     )
 
 
@@ -150,7 +153,7 @@ def test_third_derivative_is_the_formulas(activation):
     inputs = [x * (-0.7) ** i for i in range(len(activation.inputs))]
     for i, symbol in enumerate(activation.inputs):
         moving = inputs[i].clone().requires_grad_()
-        result = activation.function(*inputs[:i], moving, *inputs[i + 1 :])
+        result = activation.entry(*inputs[:i], moving, *inputs[i + 1 :])
         for _ in range(3):
             (result,) = torch.autograd.grad(result.sum(), moving, create_graph=True)
         third = derivative(activation.default_formula, *[symbol] * 3)
@@ -161,7 +164,7 @@ def test_third_derivative_is_the_formulas(activation):
 
 @every_activation
 def test_function_transforms(activation):
-    function, batch = activation.function, points(activation, (5, 3))
+    function, batch = activation.entry, points(activation, (5, 3))
     first, rest = batch[0], batch[1:]
     torch.testing.assert_close(torch.vmap(function)(*batch), function(*batch))
     slopes = torch.vmap(torch.vmap(torch.func.grad(function)))(*batch)
@@ -176,25 +179,25 @@ def test_function_transforms(activation):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_compiles_to_one_graph(activation, dtype):
     torch.compiler.reset()
-    compiled = torch.compile(activation.function, fullgraph=True, dynamic=True)
+    compiled = torch.compile(activation.entry, fullgraph=True, dynamic=True)
     for shape in [(130,), (3, 5)]:
         inputs = points(activation, shape, dtype)
         # Compiled arithmetic may fuse a product and a sum, and so be nearer to the truth by a rounding.
-        torch.testing.assert_close(compiled(*inputs), activation.function(*inputs))
-        torch.testing.assert_close(accuracy.slope(compiled, *inputs), accuracy.slope(activation.function, *inputs))
+        torch.testing.assert_close(compiled(*inputs), activation.entry(*inputs))
+        torch.testing.assert_close(accuracy.slope(compiled, *inputs), accuracy.slope(activation.entry, *inputs))
 
 
 @every_activation
 def test_autocast_leaves_the_type_alone(activation):
     inputs = [t.requires_grad_() for t in points(activation, 4, torch.float32)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = activation.function(*inputs)
+        output = activation.entry(*inputs)
     assert output.dtype == torch.float32
     output.sum().backward()
     assert all(t.grad.dtype == torch.float32 for t in inputs)
 
 
-@every_activation
+@every_elementwise
 @every_dtype
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
 def test_layout_is_as_torchs(activation, dtype, layout):
@@ -209,7 +212,7 @@ def test_layout_is_as_torchs(activation, dtype, layout):
     assert accuracy.slope(activation.function, *inputs).shape == output.shape
 
 
-@every_activation
+@every_elementwise
 @pytest.mark.parametrize("beyond", [-1, 0, 1, TILE + 7])
 def test_tiles_give_what_the_whole_gives(activation, beyond):
     inputs = points(activation, TILE + beyond, torch.bfloat16)
@@ -217,7 +220,7 @@ def test_tiles_give_what_the_whole_gives(activation, beyond):
     assert torch.equal(activation.function(*inputs), torch.cat(parts))
 
 
-@every_activation
+@every_elementwise
 def test_channels_last_stays_channels_last_over_many_tiles(activation):
     inputs = [t.to(memory_format=torch.channels_last) for t in points(activation, (2, 3, 300, 301), torch.float32)]
     output = activation.function(*(t.requires_grad_() for t in inputs))
@@ -227,7 +230,7 @@ def test_channels_last_stays_channels_last_over_many_tiles(activation):
         assert gradient.is_contiguous(memory_format=torch.channels_last)
 
 
-@every_activation
+@every_elementwise
 def test_backward_keeps_the_inputs_and_nothing_else(activation):
     inputs = [t.requires_grad_() for t in points(activation, 8)]
     kept = []
@@ -239,12 +242,12 @@ def test_backward_keeps_the_inputs_and_nothing_else(activation):
 @every_activation
 def test_a_kept_graph_gives_the_same_gradient_again(activation):
     inputs = [t.requires_grad_() for t in points(activation, 8)]
-    output = activation.function(*inputs).sum()
+    output = activation.entry(*inputs).sum()
     first, second = (torch.autograd.grad(output, inputs, retain_graph=True) for _ in range(2))
     assert all(map(torch.equal, first, second))
 
 
-@every_activation
+@every_elementwise
 def test_an_input_changed_in_place_is_noticed(activation):
     inputs = [t.requires_grad_() * 1 for t in points(activation, 8)]
     output = activation.function(*inputs)
@@ -253,7 +256,7 @@ def test_an_input_changed_in_place_is_noticed(activation):
         output.sum().backward()
 
 
-@every_activation
+@every_elementwise
 @pytest.mark.parametrize(
     ("given", "word"),
     [
@@ -275,7 +278,7 @@ def test_what_is_no_float_tensor_is_refused_in_words(activation, given, word):
             activation.function(*inputs)
 
 
-@every_activation
+@every_elementwise
 def test_unequal_inputs_are_refused_in_words(activation):
     first, *others = points(activation, 3)
     if not others:  # a single input has nothing to differ from, but may still be joined by one too many
@@ -289,7 +292,7 @@ def test_unequal_inputs_are_refused_in_words(activation):
 
 elementwise_layers = pytest.mark.parametrize(
     "activation",
-    [a for a in ACTIVATIONS.values() if a.op is not None and len(a.inputs) == 1],
+    [a for a in ELEMENTWISE if len(a.inputs) == 1],
     ids=lambda a: a.name,
 )
 

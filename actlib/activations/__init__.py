@@ -15,6 +15,7 @@ from actlib.activations import (
     relu_squared,
     selu,
     sigmoid,
+    softmax,
     softplus,
     softsign,
     swish,
@@ -32,6 +33,8 @@ ACTIVATIONS: dict[str, Activation] = {
         elu.activation,  # chapter 5
         swish.activation,  # chapter 6
         swish.silu_activation,
+        softmax.activation,  # chapter 7
+        softmax.log_activation,
         gelu.activation,  # chapter 8
         gelu.tanh_activation,
         gelu.sigmoid_activation,

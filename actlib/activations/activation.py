@@ -1,10 +1,12 @@
 """What the registry knows of an activation function."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
-from sympy import Expr, Rational, Symbol
+from sympy import Expr, Rational, Symbol, symbols
+from torch import Tensor
 
 from actlib.elementwise import Elementwise
 
@@ -34,7 +36,7 @@ class Activation:
     @property
     def name(self) -> str:
         """The name, as of the function."""
-        return self.op.name
+        return self.function.__name__
 
     @property
     def formula(self) -> Expr:
@@ -50,3 +52,59 @@ class Activation:
     def default_formula(self) -> Expr:
         """The formula with its parameters at their defaults, as exact numbers."""
         return self.formula.subs({s: Rational(str(self.defaults[s.name])) for s in self.op.parameters})
+
+    @property
+    def entry(self) -> Callable:
+        """The public function, called as the formula is: one tensor for each of the inputs."""
+        return self.function
+
+    @property
+    def torch_entry(self) -> Callable | None:
+        """PyTorch's own function, called likewise."""
+        return self.torch
+
+
+@dataclass(frozen=True)
+class RowActivation(Activation):
+    """A function of whole rows. It has no `op`; its formula is that of the first entry of a row of three.
+
+    Attributes:
+        row: The formulas of all entries, given the symbols of the scores.
+    """
+
+    op: None = None
+    function: Callable = None
+    layer: type[torch.nn.Module] = None
+    row: Callable[[Sequence[Symbol]], list[Expr]] = None
+
+    @cached_property
+    def formula(self) -> Expr:
+        """The formula of the first of three entries, in primitives."""
+        return self.row(self.inputs)[0]
+
+    @property
+    def inputs(self) -> tuple[Symbol, ...]:
+        """The symbols of three scores."""
+        return symbols("x1:4", real=True)
+
+    @property
+    def default_formula(self) -> Expr:
+        """The formula, since it has no parameters."""
+        return self.formula
+
+    @property
+    def entry(self) -> Callable:
+        """The public function, called as the formula is: from the columns of rows to the first column of the result."""
+        return _first_column(self.function)
+
+    @property
+    def torch_entry(self) -> Callable | None:
+        """PyTorch's own function, called likewise."""
+        return _first_column(self.torch)
+
+
+def _first_column(function: Callable) -> Callable:
+    def entry(*columns: Tensor) -> Tensor:
+        return function(torch.stack(columns, -1), -1)[..., 0]
+
+    return entry

@@ -51,7 +51,7 @@ def run(
         One tensor a result, in the memory order of the first tensor of that shape.
     """
     like = leader(arguments, shape)
-    if not (_plain(like) and like.numel() > TILE):
+    if not (is_plain(like) and like.numel() > TILE):
         return evaluate(function, arguments, like, dtypes, compute)
 
     outputs = [torch.empty_like(like, dtype=dtype) for dtype in dtypes]
@@ -105,7 +105,7 @@ def _placed(result: Tensor | float, like: Tensor, dtype: torch.dtype) -> Tensor:
     return result.to(dtype)
 
 
-def _plain(x: Tensor) -> bool:
+def is_plain(x: Tensor) -> bool:
     """Whether x is an ordinary CPU tensor that may be looked into, not one that is traced, batched or without data."""
     return (
         not torch.compiler.is_compiling()
@@ -118,7 +118,7 @@ def _plain(x: Tensor) -> bool:
 
 def _above(x: Tensor, bound32: float, bound64: float) -> bool:
     """Whether it may be seen that all of x is above the bound of its type (NaN is not)."""
-    return _plain(x) and x.numel() > 0 and bool(x.amin() > (bound64 if x.dtype == torch.float64 else bound32))
+    return is_plain(x) and x.numel() > 0 and bool(x.amin() > (bound64 if x.dtype == torch.float64 else bound32))
 
 
 def sigma(x):
@@ -133,7 +133,7 @@ def softplus(x):
 
 
 def Phi(x):
-    if x.dtype == torch.float64 or _plain(x):  # erfc, not 1 + erf: that loses all its digits below -5.5
+    if x.dtype == torch.float64 or is_plain(x):  # erfc, not 1 + erf: that loses all its digits below -5.5
         return torch.special.erfc(x * -math.sqrt(0.5)) * 0.5
     u = 1 / (1 + PHI_SCALE * x.abs())
     p = torch.full_like(u, PHI_TAIL[-1])
@@ -148,14 +148,14 @@ def phi(x):
 
 
 def expm1(x):
-    if _plain(x):
+    if is_plain(x):
         return torch.expm1(x)
     return torch.tanh(x * 0.5) * (torch.exp(x) + 1)  # torch's compiler turns expm1 into exp(x) - 1, which cancels
 
 
 def damped(factor, by):
     product = factor * by
-    if _plain(product) and product.numel() and not product.amin().isnan():  # no infinity has met a zero
+    if is_plain(product) and product.numel() and not product.amin().isnan():  # no infinity has met a zero
         return product
     return where(by == 0, 0, product)
 

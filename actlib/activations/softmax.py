@@ -1,0 +1,438 @@
+"""Softmax and its logarithm, which map whole rows: functions of their own, closed under differentiation.
+
+Backward takes the input, not the output: from a probability that was rounded to 1 no slope can be had. With
+p = softmax(x), the Jacobian of softmax is diag(p) - p p^T, that of its logarithm I - 1 p^T.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import sympy as sp
+import torch
+from sympy import Expr, Symbol
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from actlib import elementwise
+from actlib.activations.activation import RowActivation
+from actlib.backends import torch_runner
+from actlib.elementwise import FLOATS
+from actlib.formula.primitives import sigma, softplus
+
+
+def row(scores: Sequence[Symbol]) -> list[Expr]:
+    """The formula: the probability of each of the scores, exp(x_i) / sum_j exp(x_j), in primitives.
+
+    It is sigma(x_i - log-sum-exp of the others), since of two scores softmax is the sigmoid of their difference.
+    """
+    return [sigma(x - logsumexp([*scores[:i], *scores[i + 1 :]])) for i, x in enumerate(scores)]
+
+
+def log_row(scores: Sequence[Symbol]) -> list[Expr]:
+    """The formula of the logarithm: x_i - log(sum_j exp(x_j)), in primitives."""
+    return [-softplus(logsumexp([*scores[:i], *scores[i + 1 :]]) - x) for i, x in enumerate(scores)]
+
+
+def logsumexp(scores: Sequence[Expr]) -> Expr:
+    """log(sum_j exp(x_j)), in primitives: one score after the other."""
+    *others, last = scores
+    return last + softplus(logsumexp(others) - last) if others else last if scores else -sp.oo
+
+
+def softmax(
+    input: Tensor, dim: int | None = None, dtype: torch.dtype | None = None, *, where: Tensor | None = None
+) -> Tensor:
+    r"""Softmax along a dimension.
+
+    .. math:: \operatorname{softmax}(x)_i = \frac{e^{x_i}}{\sum_j e^{x_j}}
+
+    Drop-in for `torch.softmax` and `torch.nn.functional.softmax`. Every entry of the result and of its Jacobian is
+    within 0.55 ulp in float16 and bfloat16. Backward keeps the input, and `where`.
+
+    A row of -inf alone gives NaN, as in torch. A single +inf takes all, which is the limit; of several none exists,
+    and the row is NaN.
+
+    Source: Boltzmann (1868), as the distribution of states over energies; Bridle (1990), who named it.
+
+    Args:
+        input: Tensor of float16, bfloat16, float32 or float64, of any shape; other real types where `dtype` is given.
+        dim: The dimension along which the results sum to 1. None chooses as torch does, and warns as torch does.
+        dtype: Type to which the input is cast first; that of the result.
+        where: Boolean tensor that broadcasts to the input: which entries take part. The others get 0, and so does a
+            whole row without any, as in `jax.nn.softmax`.
+
+    Returns:
+        Contiguous tensor of the same shape. A row with NaN is NaN.
+
+    Raises:
+        TypeError: The input is no tensor of these types, `dim` no int, `dtype` none of the four, `where` no boolean
+            tensor.
+        IndexError: `dim` is out of range.
+        ValueError: `where` does not broadcast to the input, or is on another device.
+    """
+    return _call(_SOFTMAX, input, dim, dtype, where)
+
+
+def log_softmax(
+    input: Tensor, dim: int | None = None, dtype: torch.dtype | None = None, *, where: Tensor | None = None
+) -> Tensor:
+    r"""Logarithm of softmax along a dimension.
+
+    .. math:: \operatorname{log\,softmax}(x)_i = x_i - \log \sum_j e^{x_j}
+
+    Drop-in for `torch.log_softmax` and `torch.nn.functional.log_softmax`. It keeps its digits where a probability is
+    next to 1: the sum is taken without its largest term, and log1p of the rest.
+
+    Source: Blanchard, Higham and Higham (2021), for the computation.
+
+    Arguments, result and errors are those of `softmax`; an entry left out by `where` gets -inf.
+    """
+    return _call(_LOG_SOFTMAX, input, dim, dtype, where)
+
+
+class Softmax(torch.nn.Module):
+    """`softmax` as a layer; drop-in for `torch.nn.Softmax`."""
+
+    function = staticmethod(softmax)
+
+    def __init__(self, dim: int | None = None):
+        super().__init__()
+        if dim is not None:
+            _check_is_int(type(self).__name__, dim)
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The function of the rows of the input along `dim`."""
+        return self.function(input, self.dim)
+
+    def extra_repr(self) -> str:
+        """The dimension."""
+        return f"dim={self.dim}"
+
+
+class LogSoftmax(Softmax):
+    """`log_softmax` as a layer; drop-in for `torch.nn.LogSoftmax`."""
+
+    function = staticmethod(log_softmax)
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """A map of rows.
+
+    Attributes:
+        name: Of the public function that it belongs to.
+        logarithm: Whether that is the logarithm.
+        function: The results for tensors of the type of computation, along a dimension, in plain torch.
+        vjp: The gradients of the tensors, given dimension, mask, upstream gradient and tensors.
+        jvp: The tangent of the result, given dimension, mask, tangents (or None) and tensors.
+        left_out: What an entry gets that the mask leaves out.
+    """
+
+    name: str
+    logarithm: bool
+    function: Callable
+    vjp: Callable
+    jvp: Callable
+    left_out: float = 0.0
+
+    def run(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
+        """Computes the result, by the kernel on a GPU, tile by tile on a CPU."""
+        x = tensors[-1]
+        compute = torch_runner.compute_dtype(x.dtype)
+        if x.numel() == 0:
+            return torch.empty_like(x, memory_format=torch.contiguous_format)
+        if compute == torch.float32 and elementwise.runs_kernels(x):
+            return self.run_kernel(dim, mask, tensors)
+        if torch_runner.is_plain(x) and x.numel() > torch_runner.TILE:
+            return self._tiled(dim, mask, tensors, compute)
+        return self._evaluate(dim, mask, tensors, compute).to(x.dtype).contiguous()
+
+    def run_kernel(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
+        """Computes the result by the Triton kernel, whatever the device."""
+        from actlib.backends import softmax_kernels
+
+        return softmax_kernels.run(self.logarithm, dim, mask, tensors)
+
+    def _evaluate(self, dim, mask, tensors, compute) -> Tensor:
+        *upstream, x = (t.to(compute) for t in tensors)
+        if mask is None:
+            return self.function(*upstream, x, dim)
+        # Softmax of what is left, as if the rest were not there.
+        upstream = [g.masked_fill(~mask, 0) for g in upstream]
+        return torch.where(mask, self.function(*upstream, x.masked_fill(~mask, -torch.inf), dim), self.left_out)
+
+    def _tiled(self, dim, mask, tensors, compute) -> Tensor:
+        """A few rows at a time: those of some outer places, or else of some inner ones."""
+        x = tensors[-1]
+        outer, length, inner = shape_of_rows(x.shape, dim)
+        split = 0 if outer > 1 else 2
+        given = [t.reshape(outer, length, inner) for t in (*tensors, *([] if mask is None else [mask.expand(x.shape)]))]
+        result = torch.empty_like(x, memory_format=torch.contiguous_format)
+        pieces = [result.view(outer, length, inner), *given]
+        step = max(1, torch_runner.TILE // (x.numel() // pieces[0].shape[split]))
+        for out, *tile in zip(*(p.split(step, split) for p in pieces), strict=True):
+            # Contiguous rows of torch's own dimension are what its quick functions are made for.
+            out, *tile = (t.squeeze(2) if inner == 1 else t for t in (out, *tile))
+            tile_mask = None if mask is None else tile.pop()
+            out.copy_(self._evaluate(1, tile_mask, tile, compute))
+        return result
+
+
+def shape_of_rows(shape: Sequence[int], dim: int) -> tuple[int, int, int]:
+    """How many entries lie outside of a dimension, along it and inside of it."""
+    return torch.Size(shape[:dim]).numel(), shape[dim], torch.Size(shape[dim + 1 :]).numel()
+
+
+def _softmax(x: Tensor, dim: int) -> Tensor:
+    if torch_runner.is_plain(x):
+        p = torch.softmax(x, dim)
+        if not p.select(dim, 0).isnan().any():
+            return p
+    distance, rest = _parts(x, dim)
+    return torch.exp(distance) / (1 + rest)
+
+
+def _log_softmax(x: Tensor, dim: int) -> Tensor:
+    distance, rest = _parts(x, dim)
+    return distance - torch.log1p(rest)
+
+
+def _parts(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """How far each score is from the largest; and the sum of exp of that, less the 1 of one of the largest."""
+    top = x.amax(dim, keepdim=True)
+    distance = torch.where(x == torch.inf, 0, x - top)
+    below = distance < 0
+    rest = torch.where(below, torch.exp(distance), 0).sum(dim, keepdim=True) + ((~below).sum(dim, keepdim=True) - 1)
+    return torch.where((top == torch.inf) & (rest > 0), torch.nan, distance), rest
+
+
+def _softmax_backward(g: Tensor, x: Tensor, dim: int) -> Tensor:
+    p = _softmax(x, dim)
+    return _centred(p * (g - (p * g).sum(dim, keepdim=True)), p, dim)
+
+
+def _log_softmax_backward(g: Tensor, x: Tensor, dim: int) -> Tensor:
+    p = _softmax(x, dim)
+    return _centred(g - p * g.sum(dim, keepdim=True), p, dim)
+
+
+def _centred(u: Tensor, p: Tensor, dim: int) -> Tensor:
+    """A gradient sums to 0, up to the roundings of p: what is left of the sum is theirs, and is given back.
+
+    Next to a probability of 1, where the slope is 1 - p, these roundings would be all that is seen.
+    """
+    return u - p * u.sum(dim, keepdim=True)
+
+
+def _softmax_vjp(dim, mask, v, x):
+    return (_apply(_SOFTMAX_BACKWARD, dim, mask, v, x),)
+
+
+def _softmax_jvp(dim, mask, tangents, x):
+    return _apply(_SOFTMAX_BACKWARD, dim, mask, tangents[0], x)
+
+
+def _log_softmax_vjp(dim, mask, v, x):
+    return (_apply(_LOG_SOFTMAX_BACKWARD, dim, mask, v, x),)
+
+
+def _log_softmax_jvp(dim, mask, tangents, x):
+    t, wide = _in_computation(mask, tangents[0], x)
+    return _masked(t - _mean(dim, mask, t, wide), mask).to(x.dtype)
+
+
+def _softmax_backward_vjp(dim, mask, v, g, x):
+    # v^T J(x) g is the covariance of v and g under p, and symmetric in v, g and the direction in which x moves.
+    return _apply(_SOFTMAX_BACKWARD, dim, mask, v, x), _third(dim, mask, v, g, x)
+
+
+def _softmax_backward_jvp(dim, mask, tangents, g, x):
+    moved, turned = tangents
+    terms = [] if moved is None else [_apply(_SOFTMAX_BACKWARD, dim, mask, moved, x)]
+    return sum(terms + ([] if turned is None else [_third(dim, mask, turned, g, x)]))
+
+
+def _log_softmax_backward_vjp(dim, mask, v, g, x):
+    types = g.dtype, x.dtype
+    v, g, x = _in_computation(mask, v, g, x)
+    along = _masked(v - _mean(dim, mask, v, x), mask)
+    across = -_apply(_SOFTMAX_BACKWARD, dim, mask, v * g.sum(dim, keepdim=True), x)
+    return tuple(t.to(dtype) for t, dtype in zip((along, across), types, strict=True))
+
+
+def _log_softmax_backward_jvp(dim, mask, tangents, g, x):
+    moved, turned = tangents
+    terms = [] if moved is None else [_apply(_LOG_SOFTMAX_BACKWARD, dim, mask, moved, x)]
+    if turned is not None:
+        t, sent, wide = _in_computation(mask, turned, g, x)
+        across = _apply(_SOFTMAX_BACKWARD, dim, mask, t * sent.sum(dim, keepdim=True), wide)
+        terms.append(-across.to(x.dtype))
+    return sum(terms)
+
+
+def _third(dim, mask, v, g, x):
+    """The derivative of v^T J(x) g in x: J(x) u, with u = v g - v <p, g> - g <p, v>."""
+    v, g, wide = _in_computation(mask, v, g, x)
+    u = v * g - v * _mean(dim, mask, g, wide) - g * _mean(dim, mask, v, wide)
+    return _apply(_SOFTMAX_BACKWARD, dim, mask, u, wide).to(x.dtype)
+
+
+def _mean(dim, mask, t, x):
+    return (_apply(_SOFTMAX, dim, mask, x) * t).sum(dim, keepdim=True)
+
+
+def _in_computation(mask, *tensors):
+    """The tensors in the type of computation, 0 where they are masked (but for x, the last)."""
+    *others, x = (t.to(torch_runner.compute_dtype(t.dtype)) for t in tensors)
+    return [*(_masked(t, mask) for t in others), x]
+
+
+def _masked(t, mask):
+    return t if mask is None else torch.where(mask, t, 0)
+
+
+_SOFTMAX = _Operation("softmax", False, _softmax, _softmax_vjp, _softmax_jvp)
+_LOG_SOFTMAX = _Operation("log_softmax", True, _log_softmax, _log_softmax_vjp, _log_softmax_jvp, -torch.inf)
+_SOFTMAX_BACKWARD = _Operation("softmax", False, _softmax_backward, _softmax_backward_vjp, _softmax_backward_jvp)
+_LOG_SOFTMAX_BACKWARD = _Operation(
+    "log_softmax", True, _log_softmax_backward, _log_softmax_backward_vjp, _log_softmax_backward_jvp
+)
+
+
+def _apply(operation: _Operation, dim: int, mask: Tensor | None, *tensors: Tensor) -> Tensor:
+    """The result, by the quickest way on which autograd, if it looks, sees the derivative."""
+    if torch.compiler.is_compiling():
+        return _Traceable.apply(operation, dim, mask, *tensors)
+    if torch._C._are_functorch_transforms_active():
+        return _Apply.apply(operation, dim, mask, *tensors)
+    if forward_ad._current_level >= 0 or elementwise.needs_gradient(tensors):
+        return _ApplyAtOnce.apply(operation, dim, mask, *tensors)
+    return operation.run(dim, mask, tensors)
+
+
+class _Apply(torch.autograd.Function):
+    """Any of the operations: its tensors are saved, and its derivative is made of operations again."""
+
+    @staticmethod
+    def forward(operation, dim, mask, *tensors):
+        return operation.run(dim, mask, tensors)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):  # noqa: ARG004
+        ctx.operation, ctx.dim, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        mask, *tensors = ctx.saved_tensors
+        return None, None, None, *ctx.operation.vjp(ctx.dim, mask, upstream, *tensors)
+
+    @staticmethod
+    def jvp(ctx, *tangents):
+        mask, *tensors = ctx.saved_tensors
+        return ctx.operation.jvp(ctx.dim, mask, tangents[3:], *tensors)
+
+    @staticmethod
+    def vmap(info, in_dims, operation, dim, mask, *tensors):
+        """Moves the batch in front; the mask keeps broadcasting from the right."""
+        size = info.batch_size
+        moved = [
+            t.expand(size, *t.shape) if d is None else t.movedim(d, 0)
+            for t, d in zip(tensors, in_dims[3:], strict=True)
+        ]
+        if mask is not None and in_dims[2] is not None:
+            mask = mask.movedim(in_dims[2], 0)
+            mask = mask.reshape(size, *(1,) * (moved[0].ndim - mask.ndim), *mask.shape[1:])
+        return _apply(operation, dim + 1, mask, *moved), 0
+
+
+class _ApplyAtOnce(torch.autograd.Function):
+    """The same in one step, without `vmap`: torch calls it in a third of the time."""
+
+    @staticmethod
+    def forward(ctx, *inputs):
+        _Apply.setup_context(ctx, inputs, None)
+        return _Apply.forward(*inputs)
+
+    backward = staticmethod(_Apply.backward)
+    jvp = staticmethod(_Apply.jvp)
+
+
+class _Traceable(torch.autograd.Function):
+    """Forward and backward alone, in plain torch: what torch.compile can look into and fuse."""
+
+    @staticmethod
+    def forward(ctx, operation, dim, mask, x):
+        ctx.logarithm, ctx.dim = operation.logarithm, dim
+        ctx.save_for_backward(mask, x)
+        return operation._evaluate(dim, mask, [x], torch_runner.compute_dtype(x.dtype)).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        mask, x = ctx.saved_tensors
+        operation = _LOG_SOFTMAX_BACKWARD if ctx.logarithm else _SOFTMAX_BACKWARD
+        gradient = operation._evaluate(ctx.dim, mask, [upstream, x], torch_runner.compute_dtype(x.dtype))
+        return None, None, None, gradient.to(x.dtype)
+
+
+def _call(operation: _Operation, input: Tensor, dim: int | None, dtype: torch.dtype | None, where: Tensor | None):
+    name = operation.name
+    if dtype is not None:
+        if dtype not in FLOATS:
+            raise TypeError(f"{name}: dtype must be float16, bfloat16, float32 or float64, but {dtype} came")
+        if isinstance(input, Tensor) and not input.is_complex():
+            return _call(operation, input.to(dtype), dim, None, where)
+    elementwise.check_tensor(name, "input", input)
+    if dim is None:
+        warnings.warn(f"{name}: choosing dim is left to the caller; for now it is chosen as in torch", stacklevel=3)
+        dim = 0 if input.ndim in (0, 1, 3) else 1
+    _check_is_int(name, dim)
+    ndim = max(input.ndim, 1)  # torch gives a number a dimension to sum along
+    if not -ndim <= dim < ndim:
+        raise IndexError(
+            f"{name}: dim must be from {-ndim} to {ndim - 1} for an input of shape {tuple(input.shape)}, but {dim} came"
+        )
+    if where is not None:
+        _check_where(name, where, input)
+    if input.ndim == 0:
+        return _call(operation, input.reshape(1), 0, None, where).reshape(())
+    return _apply(operation, dim % ndim, where, input)
+
+
+def _check_is_int(name: str, dim: object) -> None:
+    if not isinstance(dim, int) or isinstance(dim, bool):
+        raise TypeError(f"{name}: dim must be an int, but {type(dim).__name__} came")
+
+
+def _check_where(name: str, where: object, input: Tensor) -> None:
+    if not isinstance(where, Tensor) or where.dtype != torch.bool:
+        came = str(where.dtype).removeprefix("torch.") if isinstance(where, Tensor) else type(where).__name__
+        raise TypeError(f"{name}: where must be a boolean tensor, but {came} came")
+    if where.device != input.device:
+        raise ValueError(f"{name}: where is on {where.device}, the input on {input.device}")
+    if not elementwise.broadcasts(where.shape, input.shape):
+        raise ValueError(
+            f"{name}: where of shape {tuple(where.shape)} does not broadcast to the input's shape {tuple(input.shape)}"
+        )
+
+
+activation = RowActivation(
+    function=softmax,
+    layer=Softmax,
+    torch=torch.softmax,
+    chapter="07_softmax",
+    references=("bridle1990", "blanchard2021", "milakov2018"),
+    row=row,
+)
+
+log_activation = RowActivation(
+    function=log_softmax,
+    layer=LogSoftmax,
+    torch=torch.log_softmax,
+    chapter="07_softmax",
+    references=("blanchard2021",),
+    row=log_row,
+)
