@@ -36,8 +36,10 @@ def log_row(scores: Sequence[Symbol]) -> list[Expr]:
 
 def logsumexp(scores: Sequence[Expr]) -> Expr:
     """log(sum_j exp(x_j)), in primitives: one score after the other."""
+    if not scores:
+        return -sp.oo
     *others, last = scores
-    return last + softplus(logsumexp(others) - last) if others else last if scores else -sp.oo
+    return last + softplus(logsumexp(others) - last)
 
 
 def softmax(
@@ -189,7 +191,8 @@ def _softmax(x: Tensor, dim: int) -> Tensor:
     if torch_runner.is_plain(x):
         p = torch.softmax(x, dim)
         if not p.select(dim, 0).isnan().any():
-            return p
+            # torch adds up a long row term by term, and loses digits; its sum of the results has them.
+            return p / p.sum(dim, keepdim=True) if x.shape[dim] > 16 else p
     distance, rest = _parts(x, dim)
     return torch.exp(distance) / (1 + rest)
 
@@ -202,7 +205,7 @@ def _log_softmax(x: Tensor, dim: int) -> Tensor:
 def _parts(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """How far each score is from the largest; and the sum of exp of that, less the 1 of one of the largest."""
     top = x.amax(dim, keepdim=True)
-    distance = torch.where(x == torch.inf, 0, x - top)
+    distance = torch.where((x == top) & (x == torch.inf), 0, x - top)
     below = distance < 0
     rest = torch.where(below, torch.exp(distance), 0).sum(dim, keepdim=True) + ((~below).sum(dim, keepdim=True) - 1)
     return torch.where((top == torch.inf) & (rest > 0), torch.nan, distance), rest
@@ -231,7 +234,7 @@ def _softmax_vjp(dim, mask, v, x):
 
 
 def _softmax_jvp(dim, mask, tangents, x):
-    return _apply(_SOFTMAX_BACKWARD, dim, mask, tangents[0], x)
+    return _apply(_SOFTMAX_BACKWARD, dim, mask, *tangents, x)
 
 
 def _log_softmax_vjp(dim, mask, v, x):
@@ -239,8 +242,7 @@ def _log_softmax_vjp(dim, mask, v, x):
 
 
 def _log_softmax_jvp(dim, mask, tangents, x):
-    t, wide = _in_computation(mask, tangents[0], x)
-    return _masked(t - _mean(dim, mask, t, wide), mask).to(x.dtype)
+    return _apply(_Composite(_along), dim, mask, *tangents, x)
 
 
 def _softmax_backward_vjp(dim, mask, v, g, x):
@@ -249,27 +251,56 @@ def _softmax_backward_vjp(dim, mask, v, g, x):
 
 
 def _softmax_backward_jvp(dim, mask, tangents, g, x):
-    moved, turned = tangents
-    terms = [] if moved is None else [_apply(_SOFTMAX_BACKWARD, dim, mask, moved, x)]
-    return sum(terms + ([] if turned is None else [_third(dim, mask, turned, g, x)]))
+    def rate(dim, mask, moved, turned, g, x):
+        return _apply(_SOFTMAX_BACKWARD, dim, mask, moved, x) + _third(dim, mask, turned, g, x)
+
+    return _apply(_Composite(rate), dim, mask, *tangents, g, x)
 
 
 def _log_softmax_backward_vjp(dim, mask, v, g, x):
-    types = g.dtype, x.dtype
-    v, g, x = _in_computation(mask, v, g, x)
-    along = _masked(v - _mean(dim, mask, v, x), mask)
-    across = -_apply(_SOFTMAX_BACKWARD, dim, mask, v * g.sum(dim, keepdim=True), x)
-    return tuple(t.to(dtype) for t, dtype in zip((along, across), types, strict=True))
+    return _along(dim, mask, v, x), _across(dim, mask, v, g, x)
 
 
 def _log_softmax_backward_jvp(dim, mask, tangents, g, x):
-    moved, turned = tangents
-    terms = [] if moved is None else [_apply(_LOG_SOFTMAX_BACKWARD, dim, mask, moved, x)]
-    if turned is not None:
-        t, sent, wide = _in_computation(mask, turned, g, x)
-        across = _apply(_SOFTMAX_BACKWARD, dim, mask, t * sent.sum(dim, keepdim=True), wide)
-        terms.append(-across.to(x.dtype))
-    return sum(terms)
+    def rate(dim, mask, moved, turned, g, x):
+        return _apply(_LOG_SOFTMAX_BACKWARD, dim, mask, moved, x) + _across(dim, mask, turned, g, x)
+
+    return _apply(_Composite(rate), dim, mask, *tangents, g, x)
+
+
+@dataclass(frozen=True)
+class _Composite:
+    """A map made of several, as one step: inside of a `jvp`, torch sees the derivatives of whole steps alone."""
+
+    function: Callable
+
+    def run(self, dim, mask, tensors):
+        return self.function(dim, mask, *tensors)
+
+    def vjp(self, dim, mask, v, *tensors):
+        _, pull = torch.func.vjp(lambda *ts: self.function(dim, mask, *ts), *tensors)
+        return pull(v)
+
+    def jvp(self, dim, mask, tangents, *tensors):
+        def rate(dim, mask, *both):
+            both = tuple(t.contiguous() for t in both)  # an expanded one is refused
+            half = len(both) // 2
+            _, tangent = torch.func.jvp(lambda *ts: self.function(dim, mask, *ts), both[half:], both[:half])
+            return tangent
+
+        return _apply(_Composite(rate), dim, mask, *tangents, *tensors)
+
+
+def _along(dim, mask, t, x):
+    """How the logarithm changes when the scores change by t: t - <p, t>."""
+    t, wide = _in_computation(mask, t, x)
+    return _masked(t - _mean(dim, mask, t, wide), mask).to(x.dtype)
+
+
+def _across(dim, mask, t, g, x):
+    """How the logarithm's gradient changes when the scores change by t: -J(x) t sum(g)."""
+    t, g, wide = _in_computation(mask, t, g, x)
+    return -_apply(_SOFTMAX_BACKWARD, dim, mask, t * g.sum(dim, keepdim=True), wide).to(x.dtype)
 
 
 def _third(dim, mask, v, g, x):
@@ -333,7 +364,9 @@ class _Apply(torch.autograd.Function):
     @staticmethod
     def jvp(ctx, *tangents):
         mask, *tensors = ctx.saved_tensors
-        return ctx.operation.jvp(ctx.dim, mask, tangents[3:], *tensors)
+        given = zip(tangents[3:], tensors, strict=True)
+        tangents = [torch.zeros_like(t) if tangent is None else tangent for tangent, t in given]
+        return ctx.operation.jvp(ctx.dim, mask, tangents, *tensors)
 
     @staticmethod
     def vmap(info, in_dims, operation, dim, mask, *tensors):

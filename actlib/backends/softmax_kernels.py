@@ -83,9 +83,10 @@ def gathered(top, rest, x):
     new = tl.maximum(top, tl.max(x, 1)[:, None])
     scale = tl.where(top == new, 1.0, tl.exp(distance(top, new)))
     d = distance(x, new)
-    # NaN is not below, and makes the sum NaN.
-    block = tl.sum(tl.where(d < 0, tl.exp(d), 0.0), 1) + tl.sum(tl.where(d < 0, 0.0, tl.where(d == d, 1.0, d)), 1)
-    rest = tl.where(top == new, rest + block[:, None], (1.0 + rest) * scale + (block[:, None] - 1.0))
+    below = tl.sum(tl.where(d < 0, tl.exp(d), 0.0), 1)[:, None]
+    ties = tl.sum(tl.where(d < 0, 0.0, tl.where(d == d, 1.0, d)), 1)[:, None]  # NaN is not below, and makes NaN
+    # The 1 is taken off before what may be tiny is added.
+    rest = tl.where(top == new, rest + ties + below, (1.0 + rest) * scale + (ties - 1.0) + below)
     return new, rest, scale
 
 

@@ -1,0 +1,440 @@
+"""Softmax and its logarithm as maps of rows: any dimension and length, masks, kernels, layers, refusals."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+from torch import nn
+
+import actlib
+from actlib import accuracy, elementwise
+from actlib.activations import softmax as module
+from actlib.backends import softmax_kernels, torch_runner
+from actlib.formula.primitives import elementary
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+FUNCTIONS = {"softmax": (actlib.softmax, torch.softmax), "log_softmax": (actlib.log_softmax, torch.log_softmax)}
+SHAPES = [((7,), 0), ((3, 5), 1), ((3, 5), 0), ((2, 3, 5), 1), ((2, 3, 5), -3), ((2, 1, 4), 1), ((), 0), ((), -1)]
+EMPTY = [((0,), 0), ((0, 3), 1), ((3, 0), 1), ((3, 0), 0)]
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+both = pytest.mark.parametrize(("function", "torchs"), FUNCTIONS.values(), ids=FUNCTIONS.keys())
+every_shape = pytest.mark.parametrize(("shape", "dim"), SHAPES, ids=str)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+
+
+@pytest.fixture
+def by_kernel(monkeypatch):
+    """Calls a function with everything run by the kernels, on whatever device."""
+
+    def call(function, *arguments):
+        with monkeypatch.context() as patch, np.errstate(all="ignore"):
+            patch.setattr(elementwise, "runs_kernels", lambda _: True)
+            return function(*arguments)
+
+    return call
+
+
+def derivatives(function, x):
+    """Value, gradient, and gradient of the gradient in both of what it depends on."""
+    x = x.detach().requires_grad_()
+    y = function(x)
+    sent = torch.linspace(-1, 1, y.numel(), device=y.device).view(y.shape).to(y.dtype).requires_grad_()
+    (first,) = torch.autograd.grad(y, x, sent, create_graph=True)
+    second = torch.autograd.grad(first, [x, sent], torch.cos(sent.detach() * 5))
+    return [t.detach() for t in (y, first, *second)]
+
+
+def assert_all_close(ours, theirs, **tolerance):
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        torch.testing.assert_close(a, b, **tolerance)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_formula_is_the_schoolbooks(count):
+    scores = sp.symbols(f"x1:{count + 1}", real=True)
+    total = sum(map(sp.exp, scores))
+    for score, p, log_p in zip(scores, module.row(scores), module.log_row(scores), strict=True):
+        assert sp.simplify(elementary(p) - sp.exp(score) / total) == 0
+        assert sp.simplify(sp.exp(elementary(log_p)) - sp.exp(score) / total) == 0
+
+
+@both
+@every_shape
+@every_dtype
+def test_value_and_derivatives_are_torchs(function, torchs, shape, dim, dtype):
+    x = torch.randn(shape, dtype=torch.float64).to(dtype)
+    ours, theirs = (derivatives(lambda t, f=f: f(t, dim), x) for f in (function, torchs))
+    half = dtype in (torch.float16, torch.bfloat16)  # where torch takes slopes from the rounded output
+    assert_all_close(ours, theirs, **({"rtol": 0, "atol": 8 * torch.finfo(dtype).eps} if half else {}))
+    assert ours[0].stride() == theirs[0].stride()
+    assert ours[1].stride() == theirs[1].stride()
+
+
+@both
+@pytest.mark.parametrize(("shape", "dim"), EMPTY, ids=str)
+def test_nothing_gives_nothing(function, torchs, shape, dim):
+    x = torch.empty(shape, requires_grad=True)
+    y = function(x, dim)
+    assert y.shape == torchs(x, dim).shape
+    y.sum().backward()
+    assert x.grad.shape == x.shape
+
+
+@both
+@pytest.mark.parametrize(
+    "layout",
+    [
+        lambda t: t.to(memory_format=torch.channels_last),
+        lambda t: t.transpose(1, 3),
+        lambda t: t[..., ::2],
+        lambda t: t[:, :1].expand(-1, 4, -1, -1),
+    ],
+    ids=["channels last", "transposed", "every other", "expanded"],
+)
+@pytest.mark.parametrize("dim", [0, 1, 2, 3])
+def test_any_memory_order(function, torchs, layout, dim):
+    x = layout(torch.randn(3, 4, 5, 6))
+    assert_all_close(derivatives(lambda t: function(t, dim), x), derivatives(lambda t: torchs(t, dim), x))
+    assert function(x, dim).stride() == torchs(x, dim).stride()
+
+
+@both
+@pytest.mark.parametrize(
+    ("shape", "dim"),
+    [((2, 300_001), 1), ((300_001, 2), 0), ((700, 1000), 1), ((700, 1000), 0), ((3, 400, 500), 1), ((300, 3, 500), 1)],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_rows_longer_than_a_tile_and_tiles_of_rows(function, torchs, shape, dim, dtype):
+    assert torch.Size(shape).numel() > torch_runner.TILE
+    x = torch.randn(shape).to(dtype).requires_grad_()
+    y, expected = function(x, dim), torchs(x.double(), dim)
+    step = torch.finfo(dtype).eps
+    torch.testing.assert_close(y, expected.to(dtype), rtol=8 * step if dtype == torch.float32 else step, atol=1e-30)
+    sent = torch.randn(shape, dtype=torch.float64).to(dtype)
+    (ours,), (theirs,) = (torch.autograd.grad(r, x, g) for r, g in ((y, sent), (expected, sent.double())))
+    # A row of the gradient sums to 0, so its entries may cancel: relative to the largest of them.
+    torch.testing.assert_close(ours, theirs, rtol=8 * step, atol=float(4 * torch.finfo(dtype).eps * theirs.abs().max()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("length", [1, 2, 1000, 300_000])
+def test_rows_sum_to_1(dtype, length):
+    p = actlib.softmax(3 * torch.randn(2, length, dtype=torch.float64).to(dtype), 1)
+    # Each entry is off by a step of its own size at most; in float64 the sum that is tested is rounded, too.
+    torch.testing.assert_close(p.double().sum(1), torch.ones(2).double(), rtol=0, atol=4 * torch.finfo(dtype).eps)
+
+
+@both
+@every_dtype
+def test_shifted_scores_give_the_same_bits(function, torchs, dtype):  # noqa: ARG001
+    x = torch.randint(-64, 64, (50, 7)).to(dtype) / 8  # exact, and so are their sums with 16
+    for shift in (16, -16):
+        assert ((x + shift).double() - x.double() == shift).all()
+        assert torch.equal(function(x + shift, 1), function(x, 1))
+
+
+@both
+def test_infinite_scores(function, torchs):
+    inf, nan = torch.inf, torch.nan
+    x = torch.tensor([[-inf, 0, 1], [-inf, -inf, 0], [-inf] * 3, [nan, 0, 1], [nan, inf, -inf]])
+    for dtype in DTYPES:
+        torch.testing.assert_close(function(x.to(dtype), 1), torchs(x.to(dtype), 1), equal_nan=True)
+        torch.testing.assert_close(function(x.to(dtype).T, 0), torchs(x.to(dtype).T, 0), equal_nan=True)
+        slopes = [torch.autograd.grad(f(t, 1)[:, 2].sum(), t)[0] for f in (function, torchs)
+                  for t in [x[:2].to(dtype).requires_grad_()]]  # fmt: skip
+        torch.testing.assert_close(*slopes)
+    one, several = torch.tensor([inf, 0.0, -inf]), torch.tensor([inf, 0.0, inf])
+    limit = torch.tensor([1.0, 0.0, 0.0])
+    assert torch.equal(function(one, 0), limit if function is actlib.softmax else limit.log())
+    assert function(several, 0).isnan().all()
+
+
+def test_logarithm_of_a_probability_next_to_1_is_not_0():
+    x = torch.tensor([0.0, -40.0], requires_grad=True)
+    y = actlib.log_softmax(x, 0)
+    assert y[0].item() == pytest.approx(-np.exp(-40), rel=1e-6)
+    (slopes,) = torch.autograd.grad(y[0], x)
+    assert slopes.tolist() == pytest.approx([np.exp(-40), -np.exp(-40)], rel=1e-6)
+    assert torch.log_softmax(x, 0)[0] == 0
+
+
+@both
+@every_dtype
+def test_entries_left_out_are_as_if_they_were_not_there(function, torchs, dtype):  # noqa: ARG001
+    x, where = torch.randn(6, 9, dtype=torch.float64).to(dtype), torch.rand(6, 9) < 0.6
+    where[0], where[:, 0] = True, True
+    left_out = 0.0 if function is actlib.softmax else -torch.inf
+    full = x.clone().requires_grad_()
+    y = function(full, 1, where=where)
+    assert (y[~where] == left_out).all()
+    sent = torch.randn(6, 9, dtype=torch.float64).to(dtype)
+    (slope,) = torch.autograd.grad(y, full, sent)
+    assert (slope[~where] == 0).all()
+    for i in range(6):
+        part = x[i][where[i]].requires_grad_()
+        z = function(part, 0)
+        torch.testing.assert_close(y[i][where[i]], z, rtol=4 * torch.finfo(dtype).eps, atol=0)
+        torch.testing.assert_close(slope[i][where[i]], torch.autograd.grad(z, part, sent[i][where[i]])[0])
+
+
+@both
+def test_a_row_without_any_entry_is_left_out_whole(function, torchs):  # noqa: ARG001
+    x = torch.tensor([[1.0, torch.inf, torch.nan], [1.0, 2.0, 3.0]], requires_grad=True)
+    where = torch.tensor([[False] * 3, [True] * 3])
+    y = function(x, 1, where=where)
+    assert (y[0] == (0 if function is actlib.softmax else -torch.inf)).all()
+    assert torch.equal(y[1], function(x[1], 0))
+    (slope,) = torch.autograd.grad(y[:, 0].sum(), x)
+    assert slope[0].tolist() == [0, 0, 0]
+    assert slope[1].isfinite().all()
+
+
+@both
+def test_a_mask_broadcasts(function, torchs):  # noqa: ARG001
+    x, where = torch.randn(2, 3, 5), torch.tensor([True, False, True, True, False])
+    assert torch.equal(function(x, 2, where=where), function(x, 2, where=where.expand(2, 3, 5)))
+    rows = torch.tensor([[True], [False], [True]])
+    assert torch.equal(function(x, 0, where=rows), function(x, 0, where=rows.expand(2, 3, 5)))
+
+
+@both
+def test_a_mask_over_many_tiles(function, torchs):  # noqa: ARG001
+    x, where = torch.randn(700, 1000), torch.rand(700, 1000) < 0.5
+    parts = [function(a, 1, where=m) for a, m in zip(x.split(100), where.split(100), strict=True)]
+    assert torch.equal(function(x, 1, where=where), torch.cat(parts))
+
+
+@both
+def test_derivatives_agree_with_finite_differences(function, torchs):  # noqa: ARG001
+    x, where = torch.randn(3, 4, dtype=torch.float64, requires_grad=True), torch.rand(3, 4) < 0.7
+    for call in (
+        lambda t: function(t, 0),
+        lambda t: function(t, -1),
+        lambda t: function(t, 1, where=where).masked_fill(~where, 0),
+    ):
+        assert torch.autograd.gradcheck(call, x, check_forward_ad=True, check_batched_grad=True)
+        assert torch.autograd.gradgradcheck(call, x, check_fwd_over_rev=True, check_batched_grad=True)
+
+
+@both
+def test_jacobian_is_the_formulas(function, torchs):  # noqa: ARG001
+    scores = sp.symbols("x1:5", real=True)
+    entries = (module.row if function is actlib.softmax else module.log_row)(scores)
+    matrix = sp.lambdify(scores, sp.Matrix(elementary(sp.Tuple(*entries))).jacobian(scores), "mpmath")
+    x = torch.tensor([0.5, -1.0, 2.0, 0.25], dtype=torch.float64)
+    expected = torch.tensor(np.array(matrix(*x.tolist()).tolist(), dtype=float))
+    for jacobian in (torch.func.jacrev, torch.func.jacfwd):
+        torch.testing.assert_close(jacobian(lambda t: function(t, 0))(x), expected, rtol=1e-13, atol=1e-15)
+    if function is actlib.softmax:
+        p = function(x, 0)
+        torch.testing.assert_close(expected, p.diag() - p.outer(p), rtol=1e-13, atol=1e-15)
+
+
+@both
+def test_function_transforms(function, torchs):
+    x, t, weights = torch.randn(4, 3, 5, dtype=torch.float64), torch.randn(3, 5).double(), torch.randn(5).double()
+    for dim in (0, 1, -1):
+        for in_dim in (0, 1, 2):
+            vmapped = (torch.vmap(lambda a, f=f, d=dim: f(a, d), in_dims=in_dim)(x) for f in (function, torchs))
+            torch.testing.assert_close(*vmapped)
+        pairs = [torch.func.jvp(lambda a, f=f, d=dim: f(a, d), (x[0],), (t,)) for f in (function, torchs)]
+        torch.testing.assert_close(*pairs)
+    loss = lambda f: lambda a: (f(a, -1) * weights).sum()
+    for transform in (torch.func.hessian, lambda f: torch.func.jacfwd(torch.func.jacfwd(f)), torch.func.grad):
+        torch.testing.assert_close(*(transform(loss(f))(x[0]) for f in (function, torchs)))
+    per_sample = (torch.vmap(torch.func.grad(loss(f)))(x) for f in (function, torchs))
+    torch.testing.assert_close(*per_sample)
+    scalars = torch.vmap(lambda a: function(a, 0))(x[0, 0])
+    assert scalars.tolist() == [1.0 if function is actlib.softmax else 0.0] * 5
+
+
+@both
+@pytest.mark.parametrize("in_dims", [(0, 0), (0, None), (None, 0), (1, 2)])
+def test_vmap_over_scores_and_masks(function, torchs, in_dims):  # noqa: ARG001
+    x, where = torch.randn(3, 4).double(), torch.rand(3, 4) < 0.7
+    given = []
+    for t, d in zip((x, where), in_dims, strict=True):
+        many = torch.stack([t.roll(i, 0) for i in range(5)])
+        given.append(t if d is None else many.movedim(0, d))
+    vmapped = torch.vmap(lambda a, m: function(a, 1, where=m), in_dims=in_dims)(*given)
+    pick = lambda t, d, i: t if d is None else t.select(d, i)
+    looped = [function(pick(given[0], in_dims[0], i), 1, where=pick(given[1], in_dims[1], i)) for i in range(5)]
+    torch.testing.assert_close(vmapped, torch.stack(looped))
+
+
+@both
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_compiles_to_one_graph(function, torchs, dtype):  # noqa: ARG001
+    torch.compiler.reset()
+    compiled = torch.compile(lambda t, m: function(t, -1, where=m), fullgraph=True, dynamic=True)
+    for shape in [(3, 5), (2, 70)]:
+        x, where = torch.randn(shape).to(dtype).requires_grad_(), torch.rand(shape) < 0.8
+        sent = torch.randn(shape).to(dtype)
+        for mask in (None, where):
+            ours, eager = compiled(x, mask), function(x, -1, where=mask)
+            close = {} if dtype == torch.float32 else {"rtol": 2**-7, "atol": 2**-9}
+            torch.testing.assert_close(ours, eager, **close)
+            sent_here = sent if mask is None else sent.masked_fill(~mask, 0)
+            torch.testing.assert_close(*(torch.autograd.grad(y, x, sent_here)[0] for y in (ours, eager)), **close)
+
+
+@both
+def test_dtype_is_cast_to_first(function, torchs):
+    x = torch.randn(3, 5).bfloat16().requires_grad_()
+    for dtype in DTYPES:
+        y = function(x, 1, dtype)
+        assert y.dtype == dtype
+        torch.testing.assert_close(y, torchs(x, 1, dtype))
+        (slope,) = torch.autograd.grad(y.sum(), x)
+        assert slope.dtype == torch.bfloat16
+    assert torch.equal(function(torch.arange(3), 0, torch.float32), function(torch.arange(3.0), 0))
+
+
+@both
+def test_no_dim_chooses_as_torch_and_warns(function, torchs):
+    for ndim in range(1, 5):
+        x = torch.randn(2, 3, 4, 5)[(0,) * (4 - ndim)]
+        with pytest.warns(UserWarning, match="dim is left to the caller"):
+            y = function(x)
+        assert torch.equal(y, function(x, 0 if ndim in (1, 3) else 1))
+        with pytest.warns(UserWarning, match="Implicit dimension"):
+            torch.testing.assert_close(y, getattr(nn.functional, torchs.__name__)(x))
+
+
+@both
+def test_backward_keeps_the_input_and_nothing_else(function, torchs):  # noqa: ARG001
+    x, where, kept = torch.randn(3, 5, requires_grad=True), torch.rand(3, 5) < 0.5, []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        function(x, 1)
+        function(x, 1, where=where)
+    assert [t.data_ptr() for t in kept] == [t.data_ptr() for t in (x, where, x)]
+
+
+@both
+def test_kept_graphs_checkpoints_and_autocast(function, torchs):
+    x, weights = torch.randn(3, 5, requires_grad=True), torch.randn(3, 5)
+    call = lambda t: (function(t, 1) * weights).sum()
+    output = call(x)
+    first, second = (torch.autograd.grad(output, x, retain_graph=True) for _ in range(2))
+    (again,) = torch.autograd.grad(torch.utils.checkpoint.checkpoint(call, x, use_reentrant=False), x)
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[0], again)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for dtype in (torch.float32, torch.bfloat16):
+            assert function(x.to(dtype), 1).dtype == torchs(x.to(dtype), 1).dtype
+
+
+@pytest.mark.parametrize(("layer", "torchs"), [(actlib.Softmax, nn.Softmax), (actlib.LogSoftmax, nn.LogSoftmax)])
+def test_layers(layer, torchs):
+    x = torch.randn(3, 5)
+    torch.testing.assert_close(layer(1)(x), torchs(1)(x))
+    assert repr(layer(dim=1)) == f"{layer.__name__}(dim=1)"
+    for again in (copy.deepcopy(layer(1)), pickle.loads(pickle.dumps(layer(1))), nn.Sequential(layer(1))):
+        assert torch.equal(again(x), layer(1)(x))
+        assert again.state_dict() == {}
+    with pytest.raises(TypeError, match=f"{layer.__name__}: dim must be an int, but str came"):
+        layer("1")
+
+
+@both
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([1.0], 0), TypeError, "input must be a tensor, but list came"),
+        ((torch.arange(3), 0), TypeError, "but one of int64 came"),
+        ((torch.ones(3, dtype=torch.complex64), 0), TypeError, "but one of complex64 came"),
+        ((torch.ones(3, dtype=torch.complex64), 0, torch.float32), TypeError, "but one of complex64 came"),
+        ((torch.ones(3), 1.0), TypeError, "dim must be an int, but float came"),
+        ((torch.ones(3), True), TypeError, "dim must be an int, but bool came"),
+        ((torch.ones(3, 4), 2), IndexError, r"dim must be from -2 to 1 for an input of shape \(3, 4\), but 2 came"),
+        ((torch.ones(3, 4), -3), IndexError, "but -3 came"),
+        ((torch.tensor(1.0), 1), IndexError, r"dim must be from -1 to 0 for an input of shape \(\), but 1 came"),
+        ((torch.ones(3), 0, torch.int32), TypeError, "dtype must be float16, .* but torch.int32 came"),
+        ((torch.ones(3), 0, "float32"), TypeError, "dtype must be float16, .* but float32 came"),
+    ],
+)
+def test_bad_calls_are_refused_in_words(function, torchs, arguments, error, message):  # noqa: ARG001
+    with pytest.raises(error, match=f"^{function.__name__}: {message}|{message}"):
+        function(*arguments)
+
+
+@both
+@pytest.mark.parametrize(
+    ("where", "error", "message"),
+    [
+        ([True] * 3, TypeError, "where must be a boolean tensor, but list came"),
+        (torch.ones(3), TypeError, "where must be a boolean tensor, but float32 came"),
+        (torch.ones(2, dtype=torch.bool), ValueError, r"where of shape \(2,\) does not broadcast .* \(3,\)"),
+        (torch.ones(1, 3, dtype=torch.bool), ValueError, "does not broadcast"),
+        (torch.ones(3, dtype=torch.bool, device="meta"), ValueError, "where is on meta, the input on cpu"),
+    ],
+)
+def test_bad_masks_are_refused_in_words(function, torchs, where, error, message):  # noqa: ARG001
+    with pytest.raises(error, match=message):
+        function(torch.ones(3), 0, where=where)
+
+
+def test_works_without_data():
+    x = torch.empty(2, 3, device="meta", dtype=torch.bfloat16)
+    assert actlib.softmax(x, 1).shape == (2, 3)
+    assert actlib.log_softmax(x, 1).dtype == torch.bfloat16
+
+
+KERNEL_SHAPES = [
+    ((5,), 0), ((1,), 0), ((3, 1), 1), ((3, 1023), 1), ((2, 1025), 1), ((1025, 2), 0), ((3, 7, 5), 1), ((9, 4, 1), 0)
+]  # fmt: skip
+
+
+@both
+@pytest.mark.parametrize(("shape", "dim"), KERNEL_SHAPES, ids=str)
+@pytest.mark.parametrize("masked", [False, True])
+def test_kernels_equal_the_torch_path_in_all_orders(function, torchs, shape, dim, masked, by_kernel):  # noqa: ARG001
+    x, where = torch.randn(shape, device=DEVICE), torch.rand(shape, device=DEVICE) < 0.7
+    call = lambda t: function(t, dim, where=where) if masked else function(t, dim)
+    ours = by_kernel(derivatives, call, x)
+    theirs = derivatives(call, x) if DEVICE == "cpu" else [t.to(DEVICE) for t in derivatives(call, x.cpu())]
+    # Two ulp an exponential; sums of terms of size 1 may cancel.
+    assert_all_close(ours, theirs, rtol=2**-20, atol=2**-20)
+
+
+@both
+@pytest.mark.parametrize("block", [8, 64])
+def test_kernels_take_rows_longer_than_a_block(function, torchs, block, by_kernel, monkeypatch):  # noqa: ARG001
+    monkeypatch.setattr(softmax_kernels, "BLOCK", block)
+    rising = torch.linspace(-20, 20, 2 * 70, device=DEVICE).view(2, 70)  # the largest is ever the last
+    ties = torch.tensor([3.0, 1.0, 3.0, 3.0], device=DEVICE).repeat(2, 20)
+    holes = torch.where(rising.abs() < 5, -torch.inf, rising)
+    for x in (rising, rising.flip(1), ties, holes, holes.flip(1), torch.randn(3, 70, device=DEVICE)):
+        for dim, t in ((1, x), (0, x.T)):
+            ours = by_kernel(derivatives, lambda a, d=dim: function(a, d), t)
+            theirs = derivatives(lambda a, d=dim: function(a, d), t.cpu())
+            assert_all_close([o.cpu() for o in ours], theirs, rtol=2**-19, atol=2**-19)
+
+
+@both
+def test_kernels_at_the_ends_of_the_number_line(function, torchs, by_kernel):  # noqa: ARG001
+    inf, nan = torch.inf, torch.nan
+    largest, tiny = 3.4e38, 1e-45
+    rows = [
+        [-inf, 0, 1], [-inf] * 3, [nan, 0, 1], [inf, 0, 1], [inf, inf, 0], [inf, -inf, -inf],
+        [largest, -largest, 0], [largest, largest, largest], [tiny, -tiny, 0], [0, 0, 0], [100, 0, -100],
+    ]  # fmt: skip
+    x = torch.tensor(rows, device=DEVICE)
+    ours = by_kernel(derivatives, lambda t: function(t, 1), x)
+    theirs = derivatives(lambda t: function(t, 1), x.cpu())
+    assert_all_close([o.cpu() for o in ours], theirs, rtol=2**-20, atol=2**-126, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_accuracy_of_the_kernels(name, by_kernel):
+    activation = actlib.ACTIVATIONS[name]
+    count = 1 << (22 if DEVICE == "cuda" else 13)
+    entry = lambda *columns: activation.entry(*(c.to(DEVICE) for c in columns)).cpu()
+    largest = by_kernel(accuracy.mixed_errors, activation.default_formula, activation.inputs, entry, count)
+    assert max(largest) <= (8 if DEVICE == "cuda" else 6)
