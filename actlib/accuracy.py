@@ -3,12 +3,13 @@
 An ulp (unit in the last place) is the distance between neighbouring floating-point numbers at the exact result. The
 nearest number is within 0.5 ulp of it, so 0.5 is the best that any function can do.
 
-    python -m actlib.accuracy            a table over the registry, PyTorch's own functions beside
-    python -m actlib.accuracy sigmoid    of one function
+    python -m actlib.accuracy                          a table over the registry, PyTorch's own functions beside
+    python -m actlib.accuracy sigmoid                  of one function
+    python -m actlib.accuracy sigmoid --exhaustive     on all 2^32 float32 inputs; this takes about an hour a function
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 
 import mpmath
@@ -43,6 +44,17 @@ def random_finite(dtype: torch.dtype, count: int, seed: int = 0) -> Tensor:
     bits = torch.randint(info.min, info.max, (count + count // 8,), dtype=integers, generator=generator)
     numbers = bits.view(dtype)
     return numbers[numbers.isfinite()][:count]
+
+
+def every_float32(count: int = 1 << 22) -> Iterator[Tensor]:
+    """Every finite float32 number, in the order of the bit patterns, so many patterns at a time."""
+    return (_float32_block(start, count) for start in range(-(1 << 31), 1 << 31, count))
+
+
+def _float32_block(start: int, count: int) -> Tensor:
+    bits = torch.arange(start, min(start + count, 1 << 31), dtype=torch.int64).to(torch.int32)
+    numbers = bits.view(torch.float32)
+    return numbers[numbers.isfinite()]
 
 
 def paired(numbers: Tensor, count: int) -> tuple[Tensor, ...]:
@@ -156,13 +168,7 @@ class Reference:
 def mixed_errors(
     formula: Expr, symbols: Symbol | Sequence[Symbol], function: Callable, count: int, seed: int = 0
 ) -> tuple[float, float]:
-    """Largest mixed errors of value and slopes in float32, on random bit patterns.
-
-    The mixed error is the error divided by one ulp of the result plus the effect of one ulp of each input: no function
-    can do better than its inputs let it. Results below the smallest normal number are left out.
-
-    The reference is the formula's own generated function in float64. It is trusted no further than it is checked: the
-    inputs with the largest errors, and a thousand others, are computed again at 50 digits, and must agree with it.
+    """Largest mixed errors of value and slopes in float32, on random bit patterns; see `mixed_errors_at`.
 
     Args:
         formula: A formula of one variable or several, in primitives.
@@ -178,13 +184,57 @@ def mixed_errors(
         ArithmeticError: The float64 reference disagrees with the 50 digits.
     """
     symbols = (symbols,) if isinstance(symbols, Symbol) else tuple(symbols)
-    inputs = paired(random_finite(torch.float32, count, seed), len(symbols))
+    return mixed_errors_at(formula, symbols, function, paired(random_finite(torch.float32, count, seed), len(symbols)))
+
+
+def mixed_errors_at(
+    formula: Expr, symbols: Sequence[Symbol], function: Callable, inputs: Sequence[Tensor]
+) -> tuple[float, float]:
+    """Largest mixed errors of value and slopes at float32 inputs.
+
+    The mixed error is the error divided by one ulp of the result plus the effect of one ulp of each input: no function
+    can do better than its inputs let it. Results below the smallest normal number are left out.
+
+    The reference is the formula's own generated function in float64. It is trusted no further than it is checked: the
+    inputs with the largest errors, and a thousand others, are computed again at 50 digits, and must agree with it.
+
+    Args:
+        formula: A formula in primitives.
+        symbols: Its variables.
+        function: The function to judge.
+        inputs: For each variable a tensor of one dimension.
+
+    Returns:
+        The largest mixed error of the value and of the slopes.
+
+    Raises:
+        ArithmeticError: The float64 reference disagrees with the 50 digits.
+    """
     value = _largest_mixed(formula, symbols, inputs, function(*inputs))
     slopes = [
         _largest_mixed(derivative(formula, s), symbols, inputs, slope(function, *inputs, wanted=i))
         for i, s in enumerate(symbols)
     ]
     return value, max(slopes)
+
+
+def exhaustive_errors(
+    formula: Expr, symbols: Sequence[Symbol], functions: Mapping[str, Callable], count: int = 1 << 22
+) -> dict[str, tuple[float, float]]:
+    """Largest mixed errors of value and slopes of several functions, on every finite float32 number.
+
+    Every number is the first input once; further inputs are the same numbers in random orders, as `paired` gives them.
+    A bar shows how far it is. Arguments, results and errors are those of `mixed_errors_at`.
+    """
+    import tqdm
+
+    largest = dict.fromkeys(functions, (0.0, 0.0))
+    for numbers in tqdm.tqdm(every_float32(count), total=-(-(1 << 32) // count), unit="block"):
+        inputs = paired(numbers, len(symbols))
+        for name, function in functions.items() if len(numbers) else ():
+            errors = mixed_errors_at(formula, symbols, function, inputs)
+            largest[name] = tuple(map(max, largest[name], errors))
+    return largest
 
 
 def _largest_mixed(expr: Expr, symbols: Sequence[Symbol], inputs: Sequence[Tensor], computed: Tensor) -> float:
@@ -196,7 +246,7 @@ def _largest_mixed(expr: Expr, symbols: Sequence[Symbol], inputs: Sequence[Tenso
     )
     values = computed.detach().double().numpy()
     errors = _mixed(values, reference, effect)
-    worst = np.argsort(errors)[-1000:]
+    worst = np.argpartition(errors, -min(1000, len(errors)))[-1000:]
     checked = np.union1d(worst, np.arange(0, len(errors), max(1, len(errors) // 1000)))
     truth, _ = exact(expr, symbols, [p.numpy()[checked] for p in points])
     normal = np.abs(truth) >= torch.finfo(torch.float32).smallest_normal
@@ -271,11 +321,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m actlib.accuracy", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="functions of the registry (default: all)")
     parser.add_argument("--count", type=int, default=1 << 20, help="random float32 inputs (default: %(default)s)")
+    parser.add_argument("--exhaustive", action="store_true", help="all 2^32 float32 inputs instead of random ones")
     chosen = parser.parse_args(arguments)
     unknown = set(chosen.names) - set(ACTIVATIONS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(ACTIVATIONS)}")
-    print("Largest error: in ulp on every finite float16 and bfloat16 number, mixed on random float32 bit patterns.\n")
+    which = "on all float32 numbers" if chosen.exhaustive else "on random float32 bit patterns"
+    print(f"Largest error: in ulp on every finite float16 and bfloat16 number, mixed {which}.\n")
     columns = [f"{t} {w}" for t in ("float16", "bfloat16", "float32") for w in ("value", "slope")]
     print(f"{'':24}" + "".join(f"{c:>16}" for c in columns))
     for name in chosen.names or ACTIVATIONS:
@@ -285,9 +337,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             Reference(a.default_formula, a.inputs, *paired(every_finite(t), len(a.inputs)))
             for t in (torch.float16, torch.bfloat16)
         ]
+        single = exhaustive_errors(a.default_formula, a.inputs, rows) if chosen.exhaustive else {}
         for label, function in rows.items():
             errors = [e(function).max() for r in references for e in (r.value_errors, r.slope_errors)]
-            errors += mixed_errors(a.default_formula, a.inputs, function, chosen.count)
+            errors += single.get(label) or mixed_errors(a.default_formula, a.inputs, function, chosen.count)
             print(f"{label:24}" + "".join(f"{e:16.4g}" for e in errors), flush=True)
 
 

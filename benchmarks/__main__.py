@@ -24,6 +24,8 @@ from actlib import ACTIVATIONS
 RESULTS = pathlib.Path(__file__).parent / "results"
 BASELINE = "copy"
 YARDSTICK = "torch relu"  # the cheapest activation there is
+ROW = 1024
+"""Length of the rows of softmax."""
 
 
 def main() -> None:
@@ -82,11 +84,19 @@ def contenders(
     """What is timed against what, each a call without arguments."""
     activation = ACTIVATIONS[name]
     defaults = tuple(activation.defaults.values())
-    inputs = [torch.randn(count, device=device).to(dtype).requires_grad_(backward) for _ in activation.inputs]
-    upstream = torch.randn(count, device=device).to(dtype)
-    functions = {"actlib": lambda *xs: activation.op(*xs, *defaults), YARDSTICK: lambda *xs: torch.relu(xs[0])}
+    rows = activation.op is None
+    shape = (-1, min(count, ROW)) if rows else (-1,)
+    inputs = [
+        torch.randn(count, device=device).to(dtype).view(shape).requires_grad_(backward)
+        for _ in (activation.inputs if not rows else [0])
+    ]
+    upstream = torch.randn(count, device=device).to(dtype).view(shape)
+    functions = {
+        "actlib": lambda *xs: activation.function(*xs, -1) if rows else activation.op(*xs, *defaults),
+        YARDSTICK: lambda *xs: torch.relu(xs[0]),
+    }
     if activation.torch:
-        functions["torch"] = activation.torch
+        functions["torch"] = (lambda x: activation.torch(x, -1)) if rows else activation.torch
     if compiled:
         torch.compiler.reset()
         functions |= {

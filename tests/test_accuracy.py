@@ -13,6 +13,7 @@ from actlib import ACTIVATIONS, accuracy, sigmoid
 from actlib.accuracy import (
     Reference,
     every_finite,
+    every_float32,
     exact,
     mixed_errors,
     paired,
@@ -224,6 +225,38 @@ def test_report_has_a_line_for_each_function(capsys, monkeypatch):
     assert ours.startswith("actlib.sigmoid")
     assert theirs.startswith("torch sigmoid")
     assert all(float(e) <= HALF for e in ours.split()[1:5])
+
+
+def test_every_float32_number_comes_once_in_order_of_its_bits(monkeypatch):
+    asked = []
+    monkeypatch.setattr(accuracy, "_float32_block", lambda start, count: asked.append((start, count)))
+    list(every_float32(3 << 20))
+    monkeypatch.undo()
+    starts = [start for start, _ in asked]
+    assert starts == list(range(-(2**31), 2**31, 3 << 20))
+    for start in (starts[0], 0, 1 << 23, starts[-1], (255 << 23) - 100, -(1 << 23) - 100):
+        block = accuracy._float32_block(start, 3 << 20)
+        bits = np.arange(start, min(start + (3 << 20), 2**31)).astype(np.int32)
+        expected = bits.view(np.float32)
+        assert np.array_equal(block.view(torch.int32).numpy(), bits[np.isfinite(expected)])
+
+
+def test_exhaustive_finds_one_wrong_number_among_all(monkeypatch):
+    blocks = [random_finite(torch.float32, 5000, seed) for seed in range(3)]
+    monkeypatch.setattr(accuracy, "every_float32", lambda count: [*blocks, torch.empty(0)])  # noqa: ARG005
+    wrong = lambda t: torch.where(t == blocks[1][77], 2 * sigmoid(t), sigmoid(t))
+    errors = accuracy.exhaustive_errors(sigma(x), (x,), {"right": sigmoid, "wrong": wrong})
+    assert max(errors["right"]) <= MIXED
+    assert errors["wrong"][0] > 1e6
+
+
+def test_report_tries_all_numbers_if_asked(capsys, monkeypatch):
+    monkeypatch.setattr(accuracy, "every_finite", lambda dtype: every_finite(dtype)[::997])
+    monkeypatch.setattr(accuracy, "every_float32", lambda count: [random_finite(torch.float32, 1000)])  # noqa: ARG005
+    accuracy.main(["tanh", "--exhaustive"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "all float32 numbers" in lines[0]
+    assert [line.split()[0] for line in lines[3:]] == ["actlib.tanh", "torch"]
 
 
 def test_report_names_what_it_knows(capsys):

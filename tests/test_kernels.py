@@ -89,6 +89,13 @@ def test_all_orders_equal_the_torch_function(case, size, by_kernel, by_torch):
     assert_same(by_kernel(derivatives, case.op, arguments), by_torch(derivatives, case.op, arguments))
 
 
+@every_elementwise
+@pytest.mark.parametrize("size", [1, 1025])
+def test_all_orders_of_the_registry_equal_the_torch_function(activation, size, by_kernel, by_torch):
+    arguments = [*(torch.randn(size, device=DEVICE) for _ in activation.inputs), *values(activation)]
+    assert_same(by_kernel(derivatives, activation.op, arguments), by_torch(derivatives, activation.op, arguments))
+
+
 @every_case
 @pytest.mark.parametrize("shape", [(), (1,), (5,), (3, 1), (2, 1, 1), (3, 5), (2, 3, 5)], ids=str)
 def test_parameters_of_any_shape(case, shape, by_kernel, by_torch):

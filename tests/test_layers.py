@@ -1,0 +1,251 @@
+"""Layers: the gated family with its parameters, a learnable beta, and models of others with actlib's layers put in."""
+
+import copy
+import pickle
+
+import pytest
+import sympy as sp
+import torch
+from torch import nn
+from torch.nn import functional
+
+import actlib
+from actlib import ACTIVATIONS, experiments
+
+GATED = {
+    actlib.GLU: torch.sigmoid,
+    actlib.Bilinear: lambda t: t,
+    actlib.ReGLU: torch.relu,
+    actlib.GEGLU: functional.gelu,
+    actlib.SwiGLU: functional.silu,
+}
+every_gated = pytest.mark.parametrize(("layer", "gate"), GATED.items(), ids=lambda v: getattr(v, "__name__", ""))
+
+
+@every_gated
+@pytest.mark.parametrize("bias", [True, False])
+def test_gated_layer_is_its_formula(layer, gate, bias):
+    made = layer(5, 7, bias=bias, dtype=torch.float64)
+    x = torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)
+    b, d = (made.b, made.d) if bias else (0, 0)
+    expected = gate(x @ made.W.T + b) * (x @ made.V.T + d)
+    torch.testing.assert_close(made(x), expected)
+    given = [x, *made.parameters()]
+    sent = torch.randn_like(expected)
+    for ours, theirs in zip(*(torch.autograd.grad(y, given, sent) for y in (made(x), expected)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert {n: tuple(p.shape) for n, p in made.named_parameters()} == {"W": (7, 5), "V": (7, 5)} | (
+        {"b": (7,), "d": (7,)} if bias else {}
+    )
+
+
+def test_swiglu_gradients_agree_with_finite_differences():
+    made = actlib.SwiGLU(3, 4, dtype=torch.float64)
+    x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    names, values = zip(*made.named_parameters(), strict=True)
+    call = lambda x, *ps: torch.func.functional_call(made, dict(zip(names, ps, strict=True)), (x,))
+    assert torch.autograd.gradcheck(call, (x, *values))
+    assert torch.autograd.gradgradcheck(call, (x, *values))
+
+
+@every_gated
+def test_gated_layer_is_kept_and_copied(layer, gate):
+    made, x = layer(5, 7), torch.randn(2, 5)
+    loaded = layer(5, 7)
+    assert not torch.equal(loaded(x), made(x))
+    loaded.load_state_dict(made.state_dict())
+    for again in (loaded, copy.deepcopy(made), pickle.loads(pickle.dumps(made)), nn.Sequential(made)):
+        assert torch.equal(again(x), made(x))
+    assert repr(made) == f"{layer.__name__}(in_features=5, hidden_features=7, bias=True)"
+    nn.utils.parametrize.register_parametrization(made, "W", nn.Softplus())
+    torch.testing.assert_close(
+        made(x), gate(functional.linear(x, made.W, made.b)) * functional.linear(x, made.V, made.d)
+    )
+    assert (made.W > 0).all()
+
+
+@every_gated
+def test_gated_layer_under_autocast_and_compiled(layer, gate):  # noqa: ARG001
+    made, x = layer(5, 7), torch.randn(2, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert made(x).dtype == torch.bfloat16
+    torch.compiler.reset()
+    torch.testing.assert_close(torch.compile(made, fullgraph=True)(x), made(x))
+
+
+def test_a_gate_keeps_two_tensors_where_torchs_composition_keeps_three():
+    gate, value = (torch.randn(8, requires_grad=True) for _ in range(2))
+    ours = experiments.kept_for_backward(lambda t: actlib.swiglu(t, value), gate)
+    theirs = experiments.kept_for_backward(lambda t: functional.silu(t) * value, gate)
+    assert (len(ours), len(theirs)) == (2, 3)
+    assert ours[1].data_ptr() == value.data_ptr()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((5.0, 7), TypeError, "in_features must be an int, but float came"),
+        ((5, True), TypeError, "hidden_features must be an int, but bool came"),
+        ((0, 7), ValueError, "in_features must be at least 1, but 0 came"),
+        ((5, -1), ValueError, "hidden_features must be at least 1, but -1 came"),
+        ((5, 7, 1), TypeError, "bias must be True or False, but 1 came"),
+    ],
+)
+def test_bad_widths_are_refused_in_words(arguments, error, message):
+    for layer in GATED:
+        with pytest.raises(error, match=f"{layer.__name__}: {message}"):
+            layer(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        ([1.0] * 5, TypeError, "x must be a tensor of .* but list came"),
+        (torch.ones(5).int(), TypeError, "x must be a tensor of .* but int32 came"),
+        (torch.ones(2, 4), ValueError, r"x must have the shape \(\.\.\., 5\), but \(2, 4\) came"),
+        (torch.tensor(1.0), ValueError, r"x must have the shape \(\.\.\., 5\), but \(\) came"),
+        (torch.ones(5).double(), ValueError, "x must be of torch.float32 as the parameters, but torch.float64 came"),
+    ],
+)
+def test_bad_inputs_of_gated_layers_are_refused_in_words(x, error, message):
+    for layer in GATED:
+        with pytest.raises(error, match=f"{layer.__name__}: {message}"):
+            layer(5, 7)(x)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (3, 1), (2, 3, 4)], ids=str)
+def test_learnable_beta_gets_a_gradient_of_its_shape(shape):
+    beta = torch.rand(shape, dtype=torch.float64) + 0.5
+    layer, x = actlib.Swish(beta, learnable=True), torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    layer(x).sum().backward()
+    assert layer.beta.grad.shape == shape
+    sigmoid = torch.sigmoid(beta * x)
+    torch.testing.assert_close(layer.beta.grad, (x**2 * sigmoid * (1 - sigmoid)).detach().sum_to_size(shape))
+    assert list(layer.state_dict()) == ["beta"]
+    assert torch.autograd.gradcheck(actlib.swish, (x, layer.beta), check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(actlib.swish, (x, layer.beta))
+    assert torch.autograd.gradcheck(actlib.swiglu, (x, x.detach().cos(), layer.beta))
+
+
+def test_slope_in_beta_is_the_formulas():
+    x, beta = sp.symbols("x beta", real=True)
+    rate = actlib.swish(torch.tensor(1.5).double(), b := torch.tensor(0.7, dtype=torch.float64, requires_grad=True))
+    truth = sp.diff(x / (1 + sp.exp(-beta * x)), beta).subs({x: sp.Rational(3, 2), beta: sp.Rational(7, 10)})
+    assert torch.autograd.grad(rate, b)[0].item() == pytest.approx(float(truth), rel=1e-14)
+
+
+def test_beta_is_a_number_or_a_buffer_unless_it_is_learnt():
+    assert not list(actlib.Swish(2.0).parameters())
+    assert repr(actlib.Swish(2.0)) == "Swish(beta=2)"
+    per_channel = actlib.Swish(torch.tensor([1.0, 2.0]))
+    assert [n for n, _ in per_channel.named_buffers()] == ["beta"]
+    assert isinstance(actlib.Swish(learnable=True).beta, nn.Parameter)
+    with pytest.raises(TypeError, match="beta must be a number or a tensor, but str came"):
+        actlib.Swish("1")
+
+
+SINGLE = [a for a in ACTIVATIONS.values() if a.op is not None and len(a.inputs) == 1]
+
+
+@pytest.mark.parametrize("activation", SINGLE, ids=lambda a: a.name)
+def test_checkpointing_a_layer_changes_nothing(activation):
+    model = nn.Sequential(nn.Linear(4, 4), activation.layer(), nn.Linear(4, 1))
+    x = torch.randn(3, 4, requires_grad=True)
+    (plain,) = torch.autograd.grad(model(x).sum(), x)
+    output = torch.utils.checkpoint.checkpoint(model, x, use_reentrant=False)
+    assert torch.equal(plain, torch.autograd.grad(output.sum(), x)[0])
+
+
+FROM_TORCH = {
+    nn.ReLU: lambda m: actlib.ReLU(m.inplace),
+    nn.ReLU6: lambda m: actlib.ReLU6(m.inplace),
+    nn.SiLU: lambda m: actlib.SiLU(m.inplace),
+    nn.GELU: lambda m: actlib.GELU(m.approximate),
+    nn.Tanh: lambda _: actlib.Tanh(),
+    nn.Sigmoid: lambda _: actlib.Sigmoid(),
+    nn.Hardswish: lambda m: actlib.Hardswish(m.inplace),
+    nn.Softmax: lambda m: actlib.Softmax(m.dim),
+}
+
+
+def put_in(model):
+    """Puts actlib's layers in the place of torch's; how many."""
+    count = 0
+    for parent in model.modules():
+        for name, child in list(parent.named_children()):
+            if type(child) in FROM_TORCH:
+                setattr(parent, name, FROM_TORCH[type(child)](child))
+                count += 1
+    return count
+
+
+def models():
+    """Small models from a well-known library: how each is made, its input, and what it is expected to use."""
+    import transformers as t
+
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 50}
+    eager = {"attn_implementation": "eager"}
+    tokens = torch.arange(24).view(2, 12) % 50
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    widths = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}
+    return {
+        "BERT": (
+            lambda: t.BertModel(t.BertConfig(**small, **eager, intermediate_size=48)),
+            tokens,
+            {"softmax", "gelu"},
+        ),
+        "Llama": (
+            lambda: t.LlamaModel(t.LlamaConfig(**small, **eager, intermediate_size=48)),
+            tokens,
+            {"softmax", "silu"},
+        ),
+        "Gemma": (
+            lambda: t.GemmaModel(
+                t.GemmaConfig(**small, **eager, intermediate_size=48, head_dim=8, num_key_value_heads=4)
+            ),
+            tokens,
+            {"softmax", "gelu"},
+        ),
+        "ResNet": (lambda: t.ResNetModel(t.ResNetConfig(**widths, layer_type="basic")), images, {"ReLU"}),
+        "MobileNet": (
+            lambda: t.MobileNetV2Model(t.MobileNetV2Config(image_size=32, depth_multiplier=0.35)),
+            images,
+            {"ReLU6"},
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", ["BERT", "Llama", "Gemma", "ResNet", "MobileNet"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_a_model_of_others_gives_the_same(name, monkeypatch):
+    make, inputs, expected = models()[name]
+    torch.manual_seed(0)
+    model = make().double().train(False)
+    names = ("softmax", "log_softmax", "gelu", "silu", "relu", "relu6", "sigmoid", "tanh", "hardswish")
+    used = {f"{type(m).__name__}" for m in model.modules() if type(m) in FROM_TORCH}
+
+    def counting(function):
+        def call(*arguments, **options):
+            used.add(function.__name__)
+            return function(*arguments, **options)
+
+        return call
+
+    def run(model):
+        state = model(inputs).last_hidden_state
+        return state, *torch.autograd.grad(state.square().mean(), [p for p in model.parameters() if p.requires_grad],
+                                           allow_unused=True, materialize_grads=True)  # fmt: skip
+
+    theirs = run(model)
+    with monkeypatch.context() as patch:
+        for function in names:
+            patch.setattr(functional, function, counting(getattr(actlib, function)))
+        torch.manual_seed(0)
+        swapped = make().double().train(False)  # some layers of theirs take hold of the function when they are made
+        swapped.load_state_dict(model.state_dict())
+        layers = put_in(swapped)
+        ours = run(swapped)
+    assert expected <= used
+    assert layers or used
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
