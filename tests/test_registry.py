@@ -3,8 +3,10 @@
 A function of rows is called as its formula is, from three columns to the first; the rest of it is in test_softmax.
 """
 
+import ast
 import copy
 import functools
+import inspect
 import pickle
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 from formulas import ELEMENTWISE, every_activation, every_elementwise
 from torch import nn
 
+import actlib
 from actlib import ACTIVATIONS, accuracy
 from actlib.backends.torch_runner import TILE
 from actlib.formula import analysis
@@ -305,3 +308,25 @@ def test_layer_is_the_function(activation):
         assert torch.equal(again(values), layer(values))
         assert again.state_dict() == {}
     assert repr(layer).startswith(type(layer).__name__)
+
+
+SAME_NAME = [
+    name
+    for name in actlib.__all__
+    if hasattr(nn if inspect.isclass(getattr(actlib, name)) else nn.functional, name)
+    and name not in ("GLU", "glu", "Bilinear", "bilinear")  # of two inputs here, as the literature has them
+]
+
+
+@pytest.mark.parametrize("name", SAME_NAME)
+def test_signature_is_torchs(name):
+    ours, theirs = getattr(actlib, name), getattr(nn if inspect.isclass(getattr(actlib, name)) else nn.functional, name)
+    try:
+        parameters = inspect.signature(theirs).parameters
+        expected = {n: p.default for n, p in parameters.items() if n not in ("_stacklevel", "args", "kwargs")}
+    except ValueError:  # a builtin, whose docstring begins with the signature
+        listed = theirs.__doc__.strip().split(")")[0].split("(")[1].split(",")
+        pairs = [[part.strip() for part in entry.split("=")] for entry in listed]
+        expected = {n: ast.literal_eval(default[0]) if default else inspect.Parameter.empty for n, *default in pairs}
+    given = {n: p.default for n, p in inspect.signature(ours).parameters.items()}
+    assert list(given.items())[: len(expected)] == list(expected.items())
