@@ -11,6 +11,8 @@ from formulas import CASES, ELEMENTWISE
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from actlib.backends import softmax_kernels
+
 CUOBJDUMP = pathlib.Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 
 
@@ -23,20 +25,31 @@ def signature(op, kinds, pointer):
     return {name: types[name] for name in op._kernel(kinds).arg_names}
 
 
-def report(op, order, kinds, pointer, capability, file):
+def elementwise_report(op, order, kinds, pointer, capability, file):
     source = ASTSource(fn=op._kernel(kinds), signature=signature(op, kinds, pointer), constexprs={"BLOCK": 1024})
-    compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32))
+    trigonometric = bool(re.search(r"\b(sin|cos)\(", op.torch_source))
+    return report(source, pointer, capability, file) | {"name": op.name, "order": order, "trigonometric": trigonometric}
+
+
+def softmax_report(kernel, logarithm, masked, block, pointer, capability, file):
+    sizes = {"LOGARITHM": logarithm, "MASKED": masked, "ROWS": softmax_kernels.BLOCK // block, "BLOCK": block}
+    types = {n: "*i1" if n == "mask_ptr" else pointer if n.endswith("_ptr") else "i64" for n in kernel.arg_names}
+    source = ASTSource(fn=kernel, signature=types | dict.fromkeys(sizes, "constexpr"), constexprs=sizes)
+    name, order = f"{'log_' if logarithm else ''}softmax", int("g_ptr" in kernel.arg_names)
+    warps = softmax_kernels.warps(softmax_kernels.BLOCK)
+    return report(source, pointer, capability, file, warps) | {"name": name, "order": order, "trigonometric": False}
+
+
+def report(source, pointer, capability, file, warps=4):
+    compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
     file.write_bytes(compiled.asm["cubin"])
     usage = subprocess.run([CUOBJDUMP, "-res-usage", file], capture_output=True, text=True, check=True).stdout
     return {
-        "name": op.name,
-        "order": order,
         "capability": capability,
         "pointer": pointer,
         "bytes": len(compiled.asm["cubin"]),
         "local": int(re.search(r"LOCAL:(\d+)", usage)[1]),
         "stack": int(re.search(r"STACK:(\d+)", usage)[1]),
-        "trigonometric": bool(re.search(r"\b(sin|cos)\(", op.torch_source)),
         "flushes": "ex2.approx.ftz" in compiled.asm["ptx"],
         "rounds": "cvt.rn.bf16" in compiled.asm["ptx"],
         "cuts": "cvt.rz.bf16" in compiled.asm["ptx"],
@@ -50,9 +63,14 @@ def main():
             for order, op in enumerate((first, first.backward, first.backward.backward)):
                 full = ("full",) * len(op.inputs)
                 number, channel = (full + (kind,) * len(op.parameters) for kind in ("number", "channel"))
-                rows.append(report(op, order, number, "*bf16", 90, pathlib.Path(folder, "cubin")))
+                rows.append(elementwise_report(op, order, number, "*bf16", 90, pathlib.Path(folder, "cubin")))
                 if order < 2:
-                    rows.append(report(op, order, channel, "*fp32", 80, pathlib.Path(folder, "cubin")))
+                    rows.append(elementwise_report(op, order, channel, "*fp32", 80, pathlib.Path(folder, "cubin")))
+        for kernel in (softmax_kernels.forward_kernel, softmax_kernels.backward_kernel):
+            for logarithm in (False, True):
+                file = pathlib.Path(folder, "cubin")
+                rows.append(softmax_report(kernel, logarithm, False, 4096, "*bf16", 90, file))
+                rows.append(softmax_report(kernel, logarithm, True, 512, "*fp32", 80, file))
     print(json.dumps(rows))
 
 

@@ -330,3 +330,69 @@ def test_signature_is_torchs(name):
         expected = {n: ast.literal_eval(default[0]) if default else inspect.Parameter.empty for n, *default in pairs}
     given = {n: p.default for n, p in inspect.signature(ours).parameters.items()}
     assert list(given.items())[: len(expected)] == list(expected.items())
+
+
+x, beta, alpha, slope, threshold = sp.symbols("x beta alpha negative_slope threshold", real=True)
+gate, value = sp.symbols("gate value", real=True)
+x1, x2, x3 = sp.symbols("x1:4", real=True)
+logistic = lambda u: 1 / (1 + sp.exp(-u))
+normal = lambda u: (1 + sp.erf(u / sp.sqrt(2))) / 2
+AS_PUBLISHED = {
+    "sigmoid": logistic(x),
+    "tanh": sp.tanh(x),
+    "relu": sp.Max(x, 0),
+    "leaky_relu": sp.Max(x, 0) + slope * sp.Min(x, 0),
+    "elu": sp.Max(x, 0) + alpha * (sp.exp(sp.Min(x, 0)) - 1),
+    "swish": x * logistic(beta * x),
+    "silu": x * logistic(x),
+    "softmax": sp.exp(x1) / (sp.exp(x1) + sp.exp(x2) + sp.exp(x3)),
+    "log_softmax": x1 - sp.log(sp.exp(x1) + sp.exp(x2) + sp.exp(x3)),
+    "gelu": x * normal(x),
+    "gelu_tanh": x / 2 * (1 + sp.tanh(sp.sqrt(2 / sp.pi) * (x + sp.Rational("0.044715") * x**3))),
+    "gelu_sigmoid": x * logistic(sp.Rational("1.702") * x),
+    "glu": logistic(gate) * value,
+    "bilinear": gate * value,
+    "reglu": sp.Max(gate, 0) * value,
+    "geglu": gate * normal(gate) * value,
+    "swiglu": gate * logistic(beta * gate) * value,
+    "hardsigmoid": sp.Min(sp.Max(x + 3, 0), 6) / 6,
+    "hardswish": x * sp.Min(sp.Max(x + 3, 0), 6) / 6,
+    "softplus": sp.Piecewise((x, beta * x > threshold), (sp.log(1 + sp.exp(beta * x)) / beta, True)),
+    "softsign": x / (1 + sp.Abs(x)),
+    "mish": x * sp.tanh(sp.log(1 + sp.exp(x))),
+    "selu": sp.Rational("1.0507009873554804934193349852946")
+    * (sp.Max(x, 0) + sp.Rational("1.6732632423543772848170429916717") * (sp.exp(sp.Min(x, 0)) - 1)),
+    "celu": sp.Max(x, 0) + alpha * (sp.exp(sp.Min(x, 0) / alpha) - 1),
+    "relu6": sp.Min(sp.Max(x, 0), 6),
+    "logsigmoid": sp.log(logistic(x)),
+    "relu_squared": sp.Max(x, 0) ** 2,
+}
+"""Every formula once more, as its authors wrote it: what the formulas in primitives are held against."""
+
+
+@every_activation
+def test_formula_is_as_published(activation):
+    published = AS_PUBLISHED[activation.name]
+    symbols = sorted(published.free_symbols | activation.formula.free_symbols, key=str)
+    points = [np.linspace(-3.7, 4.1, 14) if s in activation.inputs else np.linspace(0.3, 2.1, 14) for s in symbols]
+    points = [np.roll(p, 3 * i) for i, p in enumerate(points)]
+    ours, theirs = (accuracy.exact(f, symbols, points) for f in (activation.formula, published))
+    np.testing.assert_allclose(ours[0] + ours[1], theirs[0] + theirs[1], rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("name", "defaults"),
+    [
+        ("leaky_relu", {"negative_slope": 0.01}),
+        ("elu", {"alpha": 1.0}),
+        ("celu", {"alpha": 1.0}),
+        ("swish", {"beta": 1.0}),
+        ("swiglu", {"beta": 1.0}),
+        ("softplus", {"beta": 1, "threshold": 20}),
+    ],
+)
+def test_defaults_are_as_published(name, defaults):
+    assert ACTIVATIONS[name].defaults == defaults
+    given = [torch.linspace(-3, 3, 7)] * len(ACTIVATIONS[name].inputs)
+    function = ACTIVATIONS[name].function
+    assert torch.equal(function(*given), function(*given, **defaults))

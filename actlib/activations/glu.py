@@ -206,7 +206,7 @@ def _torch_swiglu(gate: Tensor, value: Tensor) -> Tensor:
     return functional.silu(gate) * value
 
 
-CHAPTER = {"chapter": "09_glu", "references": ("dauphin2017", "shazeer2020")}
+CHAPTER = {"chapter": "09_swiglu", "references": ("dauphin2017", "shazeer2020")}
 
 activations = (
     Activation(op, glu, GLU, _torch_glu, **CHAPTER),

@@ -41,9 +41,14 @@ def run(logarithm: bool, dim: int, mask: Tensor | None, tensors: Sequence[Tensor
     with torch.cuda.device_of(x):
         kernel[(triton.cdiv(rows, height),)](
             *upstream, x, given, out, rows, length, inner,
-            LOGARITHM=logarithm, MASKED=mask is not None, ROWS=height, BLOCK=block,
+            LOGARITHM=logarithm, MASKED=mask is not None, ROWS=height, BLOCK=block, num_warps=warps(height * block),
         )  # fmt: skip
     return out
+
+
+def warps(numbers: int) -> int:
+    """How many warps share so many numbers: eight numbers a thread, which leaves it enough registers."""
+    return max(1, min(16, numbers // 256))
 
 
 @triton.jit
