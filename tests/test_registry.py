@@ -141,6 +141,21 @@ def test_agrees_with_torch(activation, dtype):
 
 
 @every_activation
+@every_dtype
+def test_slope_at_a_kink_is_torchs(activation, dtype):
+    kinks = torch.tensor([-3.0, -0.0, 0.0, 3.0, 6.0], dtype=dtype)
+    inputs = [kinks] + [torch.ones_like(kinks) for _ in activation.inputs[1:]]
+    slopes = accuracy.slope(activation.entry, *inputs)
+    if activation.torch is None:
+        assert activation.name in ("relu_squared", "gelu_sigmoid")  # which have no kink in the slope
+        assert torch.equal(slopes[1], slopes[2])
+        return
+    theirs = accuracy.slope(activation.torch_entry, *inputs)
+    # A sixth, in torch's hardsigmoid, is one of float32 even in float64.
+    torch.testing.assert_close(slopes, theirs, rtol=0, atol=max(4 * torch.finfo(dtype).eps, 1e-7))
+
+
+@every_activation
 def test_gradients_agree_with_finite_differences(activation):
     x = torch.linspace(-5, 5, 20, dtype=torch.float64)  # none of them 0, where there may be a kink
     inputs = [(x * (-0.7) ** i).requires_grad_() for i in range(len(activation.inputs))]
