@@ -194,12 +194,11 @@ def test_function_transforms(activation):
 
 
 @every_activation
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_compiles_to_one_graph(activation, dtype):
+def test_compiles_to_one_graph(activation):  # in bfloat16, accuracy is tested on every number of the compiled function
     torch.compiler.reset()
     compiled = torch.compile(activation.entry, fullgraph=True, dynamic=True)
     for shape in [(130,), (3, 5)]:
-        inputs = points(activation, shape, dtype)
+        inputs = points(activation, shape, torch.float32)
         # Compiled arithmetic may fuse a product and a sum, and so be nearer to the truth by a rounding.
         torch.testing.assert_close(compiled(*inputs), activation.entry(*inputs))
         torch.testing.assert_close(accuracy.slope(compiled, *inputs), accuracy.slope(activation.entry, *inputs))
