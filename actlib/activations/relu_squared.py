@@ -13,7 +13,7 @@ op = Elementwise("relu_squared", [x], Piecewise((x**2, x > 0), (Integer(0), True
 
 
 def relu_squared(input: Tensor) -> Tensor:
-    r"""Squared ReLU., elementwise.
+    r"""Squared ReLU, elementwise.
 
     .. math:: \operatorname{ReLU}^2(x) = \max(x, 0)^2
 
