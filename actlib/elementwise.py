@@ -336,8 +336,9 @@ def _as_argument(gradient: Tensor, argument: Tensor) -> Tensor:
 
 def _scaled(factor: Symbol, slope: Expr) -> Expr:
     """factor * slope; into the cases of a piecewise slope, so that an infinite factor meets no zero from outside."""
-    if isinstance(slope, Piecewise):
-        return Piecewise(*((factor * value, condition) for value, condition in slope.args))
+    constant, cases = slope.as_coeff_Mul()
+    if isinstance(cases, Piecewise):
+        return constant * Piecewise(*((_scaled(factor, value), condition) for value, condition in cases.args))
     return factor * slope
 
 

@@ -155,6 +155,14 @@ def test_slope_at_a_kink_is_torchs(activation, dtype):
     torch.testing.assert_close(slopes, theirs, rtol=0, atol=max(4 * torch.finfo(dtype).eps, 1e-7))
 
 
+@pytest.mark.parametrize("name", ["relu", "relu6", "hardsigmoid", "hardswish", "relu_squared"])
+def test_no_gradient_passes_a_flat_piece_not_even_an_infinite_one(name):
+    x = torch.tensor([-5.0, -5.0, 2.0], requires_grad=True)
+    (gradient,) = torch.autograd.grad(ACTIVATIONS[name].function(x), x, torch.tensor([torch.inf, -torch.inf, 1.0]))
+    assert gradient[:2].tolist() == [0, 0]
+    assert gradient[2] > 0
+
+
 @every_activation
 def test_gradients_agree_with_finite_differences(activation):
     x = torch.linspace(-5, 5, 20, dtype=torch.float64)  # none of them 0, where there may be a kink
