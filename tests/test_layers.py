@@ -1,6 +1,7 @@
 """Layers: the gated family with its parameters, a learnable beta, and models of others with actlib's layers put in."""
 
 import copy
+import inspect
 import pickle
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 import actlib
-from actlib import ACTIVATIONS, experiments
+from actlib import ACTIVATIONS, accuracy, experiments
 
 GATED = {
     actlib.GLU: torch.sigmoid,
@@ -249,3 +250,25 @@ def test_a_model_of_others_gives_the_same(name, monkeypatch):
     assert layers or used
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+
+
+INPLACE = [a for a in SINGLE if "inplace" in inspect.signature(a.function).parameters]
+
+
+@pytest.mark.parametrize("activation", INPLACE, ids=lambda a: a.name)
+def test_inplace_writes_the_result_into_the_input(activation):
+    x = torch.linspace(-4, 4, 50, dtype=torch.float64)
+    expected = activation.function(x)
+    given = x.clone()
+    assert activation.function(given, inplace=True) is given
+    assert torch.equal(given, expected)
+    # torch.nn's own name for it, in a layer; and the slope is that of the old input, which is no longer there.
+    leaf = x.clone().requires_grad_()
+    between = leaf * 1
+    result = activation.layer(inplace=True)(between)
+    assert result is between
+    (slope,) = torch.autograd.grad(result.sum(), leaf)
+    torch.testing.assert_close(slope, accuracy.slope(activation.function, x))
+    with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
+        activation.function(leaf, inplace=True)
+    assert torch.equal(leaf, x)
