@@ -250,15 +250,17 @@ class Run:
 
     Attributes:
         model: The trained network.
-        losses: Cross-entropy on the training images, before each step and after the last.
+        losses: Cross-entropy on the training images, at the start and after every so many steps.
         accuracies: Share of new images that are recognised, at the same moments.
         images: The training images.
+        every: After how many steps each.
     """
 
     model: nn.Sequential
     losses: list[float] = field(repr=False)
     accuracies: list[float] = field(repr=False)
     images: Tensor = field(repr=False)
+    every: int = 1
 
     @property
     def loss(self) -> float:
@@ -271,8 +273,8 @@ class Run:
         return self.accuracies[-1]
 
     def steps_to(self, accuracy: float) -> float:
-        """After how many steps the accuracy is first reached; infinity if never."""
-        return next((step for step, a in enumerate(self.accuracies) if a >= accuracy), math.inf)
+        """After how many steps the accuracy is first seen to be reached; infinity if never."""
+        return next((self.every * i for i, a in enumerate(self.accuracies) if a >= accuracy), math.inf)
 
 
 def train_on_digits(
@@ -285,6 +287,7 @@ def train_on_digits(
     rate: float = 0.1,
     momentum: float = 0.9,
     train_images: int = 600,
+    every: int = 1,
 ) -> Run:
     """Trains a network to tell the handwritten digits apart, on all training images at each step.
 
@@ -297,7 +300,10 @@ def train_on_digits(
         rate: Learning rate.
         momentum: Of the gradient.
         train_images: How many images are for training.
+        every: After how many steps loss and accuracy are taken down; it must divide their number.
     """
+    if steps % every:
+        raise ValueError(f"every must divide the number of steps, but {every} came for {steps} steps")
     images, labels, new_images, new_labels = digits(seed, train_images)
     model = network([images.shape[1], *hidden, 10], activation, seed, gain)
     losses, accuracies = [], []
@@ -305,13 +311,15 @@ def train_on_digits(
     def loss() -> Tensor:
         return nn.functional.cross_entropy(model(images), labels)
 
-    def watch(_: int) -> None:
+    def watch(step: int) -> None:
+        if step % every:
+            return
         with torch.no_grad():
             losses.append(loss().item())
             accuracies.append((model(new_images).argmax(1) == new_labels).double().mean().item())
 
     train(model, loss, steps, rate=rate, momentum=momentum, watch=watch)
-    return Run(model, losses, accuracies, images)
+    return Run(model, losses, accuracies, images, every)
 
 
 @dataclass(frozen=True)

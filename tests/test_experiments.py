@@ -181,3 +181,13 @@ def test_stored_cost_reads_what_the_benchmark_keeps(tmp_path):
     assert cost.ratio("actlib", "torch") == [1.5, 2.0]
     with pytest.raises(LookupError, match="python -m benchmarks elu"):
         experiments.stored_cost(tmp_path, "elu")
+
+
+def test_training_on_digits_takes_down_what_is_asked():
+    often = experiments.train_on_digits(torch.tanh, 0, hidden=(16,), steps=20)
+    seldom = experiments.train_on_digits(torch.tanh, 0, hidden=(16,), steps=20, every=10)
+    assert seldom.losses == often.losses[::10]
+    assert seldom.accuracies == often.accuracies[::10]
+    assert seldom.steps_to(seldom.accuracies[1]) == 10
+    with pytest.raises(ValueError, match="every must divide the number of steps, but 7 came for 20 steps"):
+        experiments.train_on_digits(torch.tanh, 0, steps=20, every=7)
