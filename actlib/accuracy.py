@@ -298,7 +298,8 @@ def _at_any_precision(expr: Expr, symbols: Sequence[Symbol]) -> Callable:
 def _constants(expr: Expr) -> set[Expr]:
     if expr.is_Atom:
         return set()
-    return {expr} if expr.is_number else set().union(*map(_constants, expr.args))
+    is_constant = isinstance(expr, Expr) and not expr.free_symbols  # is_number is False for ncdf of a number
+    return {expr} if is_constant else set().union(*map(_constants, expr.args))
 
 
 def _converged(function: Callable, point: tuple[float, ...]) -> mpmath.mpf:

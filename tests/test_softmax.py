@@ -272,7 +272,7 @@ def test_vmap_over_scores_and_masks(function, torchs, in_dims):  # noqa: ARG001
 def test_compiles_to_one_graph(function, torchs):  # noqa: ARG001
     torch.compiler.reset()
     compiled = torch.compile(lambda t, m: function(t, -1, where=m), fullgraph=True, dynamic=True)
-    for shape in [(3, 5), (2, 70)]:
+    for shape in [(3, 5), (2, 70)]:  # one compilation for both, and one more with a mask
         x, where, sent = torch.randn(shape, requires_grad=True), torch.rand(shape) < 0.8, torch.randn(shape)
         for mask in (None, where):
             ours, eager = compiled(x, mask), function(x, -1, where=mask)
