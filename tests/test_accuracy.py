@@ -61,8 +61,11 @@ class TestEveryBfloat16:
     @every_activation
     def test_value_and_slope_when_compiled(self, activation):
         torch.compiler.reset()
-        compiled = torch.compile(activation.entry, fullgraph=True)
+        compiled = torch.compile(activation.entry, fullgraph=True, dynamic=True)
         assert worst(activation, torch.bfloat16, compiled) <= HALF
+        few = [torch.tensor([1.0, -2.0, 0.5], dtype=torch.bfloat16)] * len(activation.inputs)  # another shape
+        torch.testing.assert_close(compiled(*few), activation.entry(*few))
+        torch.testing.assert_close(slope(compiled, *few), slope(activation.entry, *few))
 
 
 class TestRandomFloat32:

@@ -201,8 +201,10 @@ def test_function_transforms(activation):
     assert torch.equal(hessian, torch.diag(hessian.diagonal()))
 
 
-@every_activation
-def test_compiles_to_one_graph(activation):  # in bfloat16, accuracy is tested on every number of the compiled function
+# In bfloat16, and for every function, test_accuracy tries all numbers on the compiled function, with dynamic shapes.
+@pytest.mark.parametrize("name", ["sigmoid", "elu", "gelu", "mish", "swiglu", "softmax"])
+def test_compiles_to_one_graph_in_float32(name):
+    activation = ACTIVATIONS[name]
     torch.compiler.reset()
     compiled = torch.compile(activation.entry, fullgraph=True, dynamic=True)
     for size in (130, 7):
