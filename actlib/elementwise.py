@@ -280,16 +280,22 @@ class _Apply(torch.autograd.Function):
         return outputs, 0 if isinstance(outputs, Tensor) else (0,) * len(outputs)
 
 
-class _ApplyAtOnce(torch.autograd.Function):
-    """The same in one step, without `vmap`: torch calls it in a third of the time."""
+def at_once(function: type[torch.autograd.Function]) -> type[torch.autograd.Function]:
+    """The same autograd Function in one step, without `vmap`: torch calls it in a third of the time."""
 
-    @staticmethod
-    def forward(ctx, *inputs):
-        _Apply.setup_context(ctx, inputs, None)
-        return _Apply.forward(*inputs)
+    class AtOnce(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, *inputs):
+            function.setup_context(ctx, inputs, None)
+            return function.forward(*inputs)
 
-    backward = staticmethod(_Apply.backward)
-    jvp = staticmethod(_Apply.jvp)
+        backward = staticmethod(function.backward)
+        jvp = staticmethod(function.jvp)
+
+    return AtOnce
+
+
+_ApplyAtOnce = at_once(_Apply)
 
 
 def _traceable(op: Elementwise) -> type[torch.autograd.Function]:

@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,3 +20,17 @@ def need(condition: object, what: str) -> None:
 def same_on_every_run():
     torch.manual_seed(0)
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def by_kernel(monkeypatch):
+    """Calls a function with everything run by the kernels, on whatever device."""
+    from actlib import elementwise  # after the interpreter is asked for
+
+    def call(function, *arguments):
+        # The interpreter computes in NumPy, which would warn of what is meant to overflow.
+        with monkeypatch.context() as patch, np.errstate(all="ignore"):
+            patch.setattr(elementwise, "runs_kernels", lambda _: True)
+            return function(*arguments)
+
+    return call

@@ -30,19 +30,6 @@ CLOSE = 2**-22
 
 
 @pytest.fixture
-def by_kernel(monkeypatch):
-    """Calls a function with every Elementwise run by its kernel, on whatever device."""
-
-    def call(function, *arguments):
-        # The interpreter computes in NumPy, which would warn of what is meant to overflow.
-        with monkeypatch.context() as patch, np.errstate(all="ignore"):
-            patch.setattr(elementwise, "runs_kernels", lambda _: True)
-            return function(*arguments)
-
-    return call
-
-
-@pytest.fixture
 def by_torch(monkeypatch):
     """Calls a function with every Elementwise run by its torch function, on whatever device."""
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import actlib
-from actlib import accuracy, elementwise
+from actlib import accuracy
 from actlib.activations import softmax as module
 from actlib.backends import softmax_kernels, torch_runner
 from actlib.formula.primitives import elementary
@@ -24,18 +24,6 @@ DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 both = pytest.mark.parametrize(("function", "torchs"), FUNCTIONS.values(), ids=FUNCTIONS.keys())
 every_shape = pytest.mark.parametrize(("shape", "dim"), SHAPES, ids=str)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-
-
-@pytest.fixture
-def by_kernel(monkeypatch):
-    """Calls a function with everything run by the kernels, on whatever device."""
-
-    def call(function, *arguments):
-        with monkeypatch.context() as patch, np.errstate(all="ignore"):
-            patch.setattr(elementwise, "runs_kernels", lambda _: True)
-            return function(*arguments)
-
-    return call
 
 
 def derivatives(function, x):
