@@ -9,22 +9,27 @@ nearest number is within 0.5 ulp of it, so 0.5 is the best that any function can
 """
 
 import argparse
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 
-import mpmath
+import flint
 import numpy as np
 import sympy as sp
 import torch
+from flint import arb, fmpq
 from numpy.typing import NDArray
 from sympy import Expr, Symbol
+from sympy.core.relational import Relational
+from sympy.printing.lambdarepr import LambdaPrinter
 from torch import Tensor
 
 from actlib.formula.primitives import Phi, derivative, elementary
 
 DIGITS = 50
-_ZERO_DIGITS = 1000  # a result that is still below _NOTHING at so many digits is below every floating-point number
-_NOTHING = mpmath.mpf(10) ** -400
+_BITS = 167  # of 50 digits
+_MOST_BITS = 1 << 18
+_NOTHING = arb(10) ** -400  # what is below is below every floating-point number
 
 
 def every_finite(dtype: torch.dtype) -> Tensor:
@@ -69,9 +74,10 @@ def paired(numbers: Tensor, count: int) -> tuple[Tensor, ...]:
 
 
 def exact(expr: Expr, symbols: Sequence[Symbol], points: Sequence[NDArray]) -> tuple[NDArray, NDArray]:
-    """The schoolbook formula at floating-point numbers, by mpmath, to 50 digits.
+    """The schoolbook formula at floating-point numbers, to 50 digits that are certain.
 
-    The precision is doubled until two results agree to 50 digits, so that cancellation in the formula does no harm.
+    Computed in balls, numbers that carry a bound of their error (Johansson, Arb, 2017). The precision is doubled until
+    the bound leaves 50 digits, so that cancellation in the formula does no harm.
 
     Args:
         expr: The formula, in primitives or in SymPy's own functions.
@@ -80,13 +86,17 @@ def exact(expr: Expr, symbols: Sequence[Symbol], points: Sequence[NDArray]) -> t
 
     Returns:
         Two float64 arrays whose sum is the result: the nearest float64 numbers, and what they lack.
+
+    Raises:
+        ValueError: The formula has a function that is not known here.
+        ArithmeticError: No precision gives 50 digits, as at a pole.
     """
-    # SymPy writes erfc(-x) as 2 - erfc(x), whose cancellation costs hundreds of digits; mpmath's ncdf has none.
+    # SymPy writes erfc(-x) as 2 - erfc(x), whose cancellation costs hundreds of digits.
     expr = elementary(sp.sympify(expr).replace(Phi, sp.Function("ncdf")))
-    function = _at_any_precision(expr, symbols)
+    function = _in_balls(expr, symbols)
     high, low = np.empty(len(points[0])), np.empty(len(points[0]))
     for i, point in enumerate(zip(*(p.tolist() for p in points), strict=True)):
-        result = _converged(function, point)
+        result = _certain(function, point)
         high[i] = float(result)
         low[i] = float(result - high[i]) if np.isfinite(high[i]) else 0.0
     return high, low
@@ -272,47 +282,86 @@ def _in_float64(expr: Expr, symbols: Sequence[Symbol], points: Sequence[Tensor])
     return Elementwise("reference", symbols, expr)(*points).numpy()
 
 
-def _normal_distribution(x: mpmath.mpf) -> mpmath.mpf:
-    # SymPy turns its own erfc(-x) into 2 - erfc(x), which takes thousands of digits in the tail.
-    return mpmath.erfc(-x / mpmath.sqrt(2)) / 2
+_NAMES = ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "atan", "erf", "erfc")
+_FUNCTIONS = {name: (lambda x, name=name: getattr(arb(x), name)()) for name in _NAMES} | {
+    "ncdf": lambda x: (-x / arb(2).sqrt()).erfc() / 2,
+    "Abs": abs,
+    "sign": lambda x: arb(x).sgn(),
+    "Max": lambda *a: functools.reduce(arb.max, map(arb, a)),
+    "Min": lambda *a: functools.reduce(arb.min, map(arb, a)),
+}
 
 
-def _at_any_precision(expr: Expr, symbols: Sequence[Symbol]) -> Callable:
-    """The formula as a function of mpmath numbers, which computes its constants once for each precision."""
+class _UndecidedError(ArithmeticError):
+    """Two balls overlap: which number is the greater will show at a higher precision."""
+
+
+def _holds(a: arb, relation: str, b: arb) -> bool:
+    first, second = (a, b) if relation in ("<", ">=") else (b, a)
+    if not (first < second or first >= second):
+        raise _UndecidedError
+    return (first < second) == (relation in "<>")
+
+
+class _Printer(LambdaPrinter):
+    def _print_Relational(self, expr: Relational) -> str:
+        return f"holds({self._print(expr.lhs)}, {expr.rel_op!r}, {self._print(expr.rhs)})"
+
+    def _print_Function(self, expr: Expr) -> str:
+        return f"{expr.func.__name__}({', '.join(map(self._print, expr.args))})"
+
+    _print_Abs = _print_Max = _print_Min = _print_sign = _print_Function  # noqa: N815 - names that SymPy looks for
+
+
+def _in_balls(expr: Expr, symbols: Sequence[Symbol]) -> Callable:
+    """The formula as a function of balls, which computes its constants once for each precision."""
+    unknown = {f.func.__name__ for f in expr.atoms(sp.Function, sp.Max, sp.Min)} - {*_FUNCTIONS, "Piecewise"}
+    if unknown:
+        raise ValueError(
+            f"no exact reference for {', '.join(sorted(unknown))} in {expr}: known: {', '.join(_FUNCTIONS)}"
+        )
     constants = {c: sp.Dummy() for c in _constants(expr)}
-    arguments, body = [*symbols, *constants.values()], expr.xreplace(constants)
-    quick = sp.lambdify(arguments, body, "mpmath", cse=True)
-    lazy = cache(lambda: sp.lambdify(arguments, body, "mpmath"))
-    compute = sp.lambdify([], list(constants), "mpmath")
-    values = cache(lambda digits: compute())  # noqa: ARG005
-
-    def function(*point):
-        try:
-            return quick(*point, *values(mpmath.mp.dps))
-        except ZeroDivisionError:  # in a case that does not hold: common subexpressions are computed for all cases
-            return lazy()(*point, *values(mpmath.mp.dps))
-
-    return function
+    body = sp.lambdify(
+        [*symbols, *constants.values()],
+        expr.xreplace(constants),
+        [{**_FUNCTIONS, "holds": _holds}],
+        printer=_Printer({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True}),
+        cse=True,
+    )
+    values = cache(lambda bits: [_constant(c, bits) for c in constants])
+    return lambda *point: body(*point, *values(flint.ctx.prec))
 
 
 def _constants(expr: Expr) -> set[Expr]:
-    if expr.is_Atom:
+    if expr.is_Integer or expr.is_Symbol or (expr.is_Boolean and expr.is_Atom):
         return set()
     is_constant = isinstance(expr, Expr) and not expr.free_symbols  # is_number is False for ncdf of a number
     return {expr} if is_constant else set().union(*map(_constants, expr.args))
 
 
-def _converged(function: Callable, point: tuple[float, ...]) -> mpmath.mpf:
-    digits, before = DIGITS + 10, None
-    while digits < 64 * _ZERO_DIGITS:
-        with mpmath.workdps(digits):
-            result = function(*map(mpmath.mpf, point))
-            if digits >= _ZERO_DIGITS and abs(result) < _NOTHING:
-                return mpmath.mpf(0)
-            if result and before is not None and abs(result - before) <= abs(result) * mpmath.mpf(10) ** -DIGITS:
-                return +result
-        digits, before = (2 * digits if result else max(2 * digits, _ZERO_DIGITS)), result
-    raise ArithmeticError(f"no {DIGITS} digits at {point}: {mpmath.nstr(before, 10)}")
+def _constant(expr: Expr, bits: int) -> arb:
+    if expr.is_Rational or expr.is_Float:
+        number = sp.Rational(expr)
+        return arb(fmpq(int(number.p), int(number.q)))
+    digits = bits * 3 // 10
+    value = arb(str(expr.replace(sp.Function("ncdf"), Phi).evalf(digits + 3)))
+    return arb(value, abs(value) * arb(10) ** -digits)
+
+
+def _certain(function: Callable, point: tuple[float, ...]) -> arb:
+    bits = _BITS + 33
+    while bits <= _MOST_BITS:
+        with flint.ctx.workprec(bits):
+            try:
+                result = arb(function(*map(arb, point)))
+            except _UndecidedError:
+                result = arb.nan()
+            if result.rel_accuracy_bits() >= _BITS or (result.is_finite() and result.is_exact()):
+                return result
+            if result.abs_upper() < _NOTHING:
+                return arb(0)
+        bits *= 2
+    raise ArithmeticError(f"no {DIGITS} digits at {point}: {result}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,18 +1,24 @@
 """Mish: x times the tanh of softplus."""
 
 import torch
-from sympy import Symbol, log
+from sympy import Piecewise, Symbol, exp
 from torch import Tensor
 
 from actlib.activations.activation import Activation
 from actlib.activations.inplace import InplaceLayer, apply
 from actlib.elementwise import Elementwise
-from actlib.formula.primitives import sigma, softplus
 
 x = Symbol("x", real=True)
 
-# tanh(softplus(x)) is sigma(x + softplus(x - log 2)), which loses no digits in the slope where that is near 0.
-op = Elementwise("mish", [x], x * sigma(x + softplus(x - log(2))))
+# tanh(log(1 + u)) is u (u + 2) / (u (u + 2) + 2). Of the exponentials of x and -x, the one that stays below 1 is taken.
+up, down = exp(x), exp(-x)
+op = Elementwise(
+    "mish",
+    [x],
+    Piecewise(
+        (x * up * (up + 2) / (up * (up + 2) + 2), x < 0), (x * (1 + 2 * down) / (1 + 2 * down * (1 + down)), True)
+    ),
+)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:

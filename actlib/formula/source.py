@@ -128,7 +128,7 @@ def _prepare(
         check(expr)
     names = legal_names(inputs)
     rename = {symbol: Symbol(name, real=True) for symbol, name in zip(inputs, names, strict=True)}
-    steps = (_factored, _balanced, _pass_nan, _damp, _distributed, _decimal, _multiplied)
+    steps = (_one_fraction, _factored, _balanced, _pass_nan, _damp, _distributed, _decimal, _multiplied)
     exprs = [functools.reduce(lambda e, step: step(e), steps, stable(e).xreplace(rename)) for e in outputs]
     free = (Symbol(f"t{i}", real=True) for i in range(10**6))
     temporaries, results = sp.cse(exprs, symbols=free)
@@ -204,6 +204,40 @@ def _pass_nan(expr: Expr) -> Expr:
     return expr
 
 
+def _one_fraction(expr: Expr) -> Expr:
+    """Fractions of polynomials in e^u, u being the same, on one line: what cancels does so before it is rounded.
+
+    Numerator and denominator are nested as Horner's rule has it. Only where no coefficient of the denominator is
+    negative, so that it rounds without cancellation and is never 0.
+    """
+    if not expr.args or expr.is_Boolean:
+        return expr
+    made = _quotient(expr) if expr.is_Add or expr.is_Mul else None
+    return expr.func(*(_one_fraction(a) for a in expr.args)) if made is None else made
+
+
+def _quotient(expr: Expr) -> Expr | None:
+    raised = sorted(expr.atoms(sp.exp), key=sp.default_sort_key)
+    if expr.has(Piecewise) or not any(p.exp.is_negative and p.base.is_Add and p.has(sp.exp) for p in expr.atoms(Pow)):
+        return None
+    least = min(raised, key=lambda e: abs(e.exp.as_coeff_Mul()[0]))
+    powers = {e: e.exp / least.exp for e in raised}
+    if not all(n.is_Integer and n > 0 for n in powers.values()):
+        return None
+    e = sp.Dummy(positive=True)
+    above, below = sp.fraction(sp.cancel(expr.xreplace({r: e**n for r, n in powers.items()})))
+    if below.free_symbols != {e} or not above.is_polynomial(e) or min(sp.Poly(below, e).coeffs()) < 0:
+        return None
+    above, below = sp.Poly(above, e), sp.Poly(below, e)
+    shared = min(n for (n,) in above.monoms())
+    coefficients = above.all_coeffs()[: above.degree() + 1 - shared]
+    return Mul(least**shared, _horner(coefficients, least), 1 / _horner(below.all_coeffs(), least))
+
+
+def _horner(coefficients: Sequence[Expr], x: Expr) -> Expr:
+    return functools.reduce(lambda total, c: c + x * total, coefficients, sp.Integer(0))
+
+
 def _factored(expr: Expr) -> Expr:
     """Common factors in front of a sum, so that their rounding errors cannot cancel badly where the sum is near 0."""
     if not expr.args or expr.is_Boolean:
@@ -252,15 +286,16 @@ def _damp(expr: Expr) -> Expr:
         return expr
     decaying = [f for f in expr.args if _decays(f)]
     tied: dict[tuple[Expr, ...], list[Expr]] = {}
+    firm = [f for f in expr.args if f in decaying or _bounded(f) or _settles(f, decaying)]
     for factor in expr.args:
-        if factor not in decaying and not _bounded(factor):
+        if factor not in firm:
             by = tuple(d for d in decaying if factor.free_symbols <= d.free_symbols)
             tied.setdefault(by, []).append(factor)
     loose = tied.pop((), [])
     used = {d for by in tied for d in by}
     if sum(map(len, tied)) > len(used):  # groups that share a decaying factor are one
         tied = {tuple(d for d in decaying if d in used): [f for factors in tied.values() for f in factors]}
-    kept = loose + [f for f in expr.args if f not in used and (f in decaying or _bounded(f))]
+    kept = loose + [f for f in firm if f not in used]
     return Mul(*kept, *(damped(Mul(*factors), Mul(*by)) for by, factors in tied.items()))
 
 
@@ -271,6 +306,12 @@ def _decays(expr: Expr) -> bool:
     if isinstance(expr, sp.exp) or (isinstance(expr, Primitive) and expr.decays):
         return bool(expr.free_symbols) and not any(log.free_symbols for log in expr.atoms(sp.log))
     return isinstance(expr, (tanh, expm1)) and _decays(expr.args[0])
+
+
+def _settles(factor: Expr, decaying: Sequence[Expr]) -> bool:
+    """Whether the factor is made of the decaying exponentials alone, and finite where they are 0."""
+    end = factor.xreplace({e: sp.Integer(0) for d in decaying for e in d.atoms(sp.exp)})
+    return end.is_number and bool(end.is_finite)
 
 
 def _bounded(expr: Expr) -> bool:
