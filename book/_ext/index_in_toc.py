@@ -1,4 +1,4 @@
-"""The index in the table of contents. Sphinx makes the page; sphinx_external_toc knows only pages that have a source."""
+"""The index in the table of contents. Sphinx makes the page; sphinx_external_toc knows only pages with a source."""
 
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
