@@ -24,6 +24,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 CHAPTERS = [n for n in NOTEBOOKS if re.match(r"\d\d_", n.name)]
 EXEMPT = re.compile(r"NBVAL_(IGNORE_OUTPUT|SKIP)|PYTEST_VALIDATE_IGNORE_OUTPUT")
+CHINESE = r"[\u4e00-\u9fff]"
 CHROMIUM_FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
@@ -45,6 +46,25 @@ def code_cells(path):
 
 def outputs(path):
     return [output for cell in code_cells(path) for output in cell.outputs]
+
+
+def prose(path):
+    if path.suffix == ".md":
+        return path.read_text()
+    return "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+
+
+def terms(text):
+    """What the {term} roles of a text point to."""
+    return {link or plain for plain, link in re.findall(r"\{term\}`([^`<]*?)(?: <([^`>]*)>)?`", text)}
+
+
+@functools.cache
+def glossary():
+    """The entries of the glossary: names, Chinese, definition."""
+    body = re.search(r"```\{glossary\}\n(.*?)\n```", prose(ROOT / "book" / "glossary.md"), re.DOTALL)[1]
+    entries = [re.fullmatch(r"(\S.*?)\n    (.*?)\. (.*)", e, re.DOTALL).groups() for e in body.split("\n\n")]
+    return [(names.split("\n"), chinese, definition) for names, chinese, definition in entries]
 
 
 def texts(output):
@@ -113,6 +133,35 @@ def test_table_of_contents_names_every_page_once():
     files = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
     pages = [p.relative_to(ROOT).with_suffix("") for p in (ROOT / "book").iterdir() if p.suffix in (".ipynb", ".md")]
     assert sorted(files) == sorted(map(str, pages))
+
+
+def test_glossary_is_in_alphabetical_order_without_doubles():
+    names = [name for names, _, _ in glossary() for name in names]
+    first = [names[0].casefold() for names, _, _ in glossary()]
+    assert first == sorted(first)
+    assert len({name.casefold() for name in names}) == len(names)
+    assert len({chinese for _, chinese, _ in glossary()}) == len(glossary())
+
+
+def test_glossary_entries_have_chinese_and_lead_to_a_chapter():
+    assert not [names[0] for names, chinese, _ in glossary() if not re.search(CHINESE, chinese)]
+    assert not [names[0] for names, _, definition in glossary() if not re.search(r"\]\(\d\d_\w+\)", definition)]
+
+
+def test_glossary_terms_are_linked_from_other_pages():
+    others = [*NOTEBOOKS, *(page for page in (ROOT / "book").glob("*.md") if page.stem != "glossary")]
+    linked = {term for page in others for term in terms(prose(page))}
+    assert not [names[0] for names, _, _ in glossary() if linked.isdisjoint(names)]
+
+
+@pytest.mark.parametrize("path", [*CHAPTERS, ROOT / "book" / "intro.md"], ids=lambda p: p.stem)
+def test_chinese_stands_beside_a_link_to_the_term_that_has_it(path):
+    entry = {name: chinese for names, chinese, _ in glossary() for name in names}
+    stray = []
+    for line in filter(re.compile(CHINESE).search, prose(path).splitlines()):
+        linked = {entry[term] for term in terms(line)}
+        stray += {word.strip() for word in re.split(r"[(),;]", line) if re.search(CHINESE, word)} - linked
+    assert not stray
 
 
 @every_notebook
@@ -192,6 +241,19 @@ def test_build_has_every_page(site):
 
 def test_root_leads_to_the_introduction(site):
     assert "book/intro.html" in (site / "index.html").read_text()
+
+
+def test_every_page_leads_to_the_index(site, pages):
+    sidebars = {page: soup.select(".bd-sidebar-primary nav.bd-links a") for page, soup in pages.items()}
+    leading = {page for page, links in sidebars.items() for link in links if link.text.strip() == "Index"}
+    assert leading == {page for page, links in sidebars.items() if links}
+    assert leading >= {site / "book" / "intro.html", site / "genindex.html"}
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_index_leads_into_every_chapter(site, pages, path):
+    links = pages[site / "genindex.html"].select(f'.indextable a[href^="book/{path.stem}.html#"]')
+    assert len({link["href"] for link in links}) >= 8
 
 
 def test_no_internal_link_is_dead(site, pages):
@@ -287,7 +349,7 @@ class Visit:
         self.page.close()
 
 
-PAGES = ["intro", "references", *(n.stem for n in NOTEBOOKS)]
+PAGES = ["intro", "glossary", "references", "../genindex", *(n.stem for n in NOTEBOOKS)]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -347,7 +409,7 @@ def test_ink_stands_out_from_the_page(browser, address, name, theme):
                 const page = getComputedStyle(document.body).backgroundColor;
                 const curves = [...document.querySelectorAll('.act-figure path[style*="--act-"]')]
                     .map(e => getComputedStyle(e).stroke).filter(c => c.startsWith('rgb'));
-                return {text: ratio(getComputedStyle(document.querySelector('article p')).color, page),
+                return {text: ratio(getComputedStyle(document.querySelector('article p, article td')).color, page),
                         curves: curves.map(c => ratio(c, page))};
             }"""
         )
