@@ -8,8 +8,8 @@
 
 import json
 import pathlib
+import re
 import shutil
-import subprocess
 import tempfile
 import zipfile
 
@@ -63,18 +63,26 @@ def entry(activation: Activation) -> tuple[str, dict]:
         value = activation.defaults.get(symbol.name, 1 if symbol.name == "value" else 0)
         low, high = RANGES.get(symbol.name, (value - 2, value + 2))
         sliders.append({"name": symbol.name, "value": value, "low": low, "high": high})
+    names = {s: upright(s) for s in formula.free_symbols}
+    space = r"\," if any(name.startswith(r"\mathrm") for name in names.values()) else None
     about = {
         "name": activation.name,
         "input": x.name,
-        "latex": sympy.latex(formula),
+        "latex": sympy.latex(formula, symbol_names=names, mul_symbol=space),
         "chapter": activation.chapter,
         "parameters": sliders,
     }
     return source, about
 
 
-def functions_module() -> str:
-    """The text of `functions.js`."""
+def upright(symbol: sympy.Symbol) -> str:
+    """LaTeX of a symbol: a word is no product of its letters."""
+    word = re.fullmatch("[a-z]{2,}(_[a-z]+)*", symbol.name) and not sympy.latex(symbol).startswith("\\")
+    return rf"\mathrm{{{symbol.name}}}".replace("_", r"\_") if word else sympy.latex(symbol)
+
+
+def functions_module(bytes_to_load: dict[str, int]) -> str:
+    """The text of `functions.js`; it also says how much there is to load for formulas of one's own."""
     sources, entries = [], []
     for activation in ACTIVATIONS.values():
         source, about = entry(activation)
@@ -83,10 +91,11 @@ def functions_module() -> str:
         entries.append(f"    {{...{json.dumps(about)}, derivatives: {called}}},\n")
     return "\n".join(
         [
-            "// Generated from actlib's formulas when the book was built: value, slope and second derivative in the input.",
+            "// Generated from actlib's formulas: value, slope and second derivative in the first input.",
             f'import {{ {", ".join(FUNCTIONS)} }} from "./primitives.js";\n',
             *sources,
             f"export const ACTIVATIONS = [\n{''.join(entries)}];\n",
+            f"export const BYTES = {json.dumps(bytes_to_load)};\n",
         ]
     )
 
@@ -133,7 +142,6 @@ def write(app, error) -> None:
         return
     target = pathlib.Path(app.outdir, "_static", "explorer")
     target.mkdir(parents=True, exist_ok=True)
-    (target / "functions.js").write_text(functions_module())
     shutil.copyfile(pathlib.Path(actlib.__file__).parent / "backends" / "primitives.js", target / "primitives.js")
     modules = libraries(pathlib.Path(app.srcdir, "_build", "node"))
     for library, files in LIBRARIES.items():
@@ -141,6 +149,8 @@ def write(app, error) -> None:
         for file in files:
             shutil.copy(modules / library / file, target / library)
     python_archive(target / "python.zip")
+    loaded = ("python.zip", "pyodide/pyodide.asm.wasm", "pyodide/python_stdlib.zip")
+    (target / "functions.js").write_text(functions_module({name: (target / name).stat().st_size for name in loaded}))
     logging.getLogger(__name__).info("explorer: written to %s", target)
 
 

@@ -29,7 +29,12 @@ function read(hash) {
     state.shown = shown.length ? shown : [0, 1, 2];
     const [at] = numbers("at");
     state.at = Math.abs(at) <= 1e6 ? at : 1;
-    return given.get("own") ?? "";
+    const own = {};
+    for (const text of (given.get("with") ?? "").split(",").slice(0, 4)) {
+        const [name, value] = text.split(":");
+        if (/^[A-Za-z]\w{0,15}$/.test(name) && value && Math.abs(Number(value)) <= 1e6) own[name] = Number(value);
+    }
+    return [given.get("own") ?? "", own];
 }
 
 let written = null;
@@ -41,7 +46,12 @@ function write() {
         const functions = state.chosen.map(({ about, values }) => [about.name, ...values.map(short)].join(":"));
         const parts = [`f=${functions.join(",")}`, `x=${short(state.low)},${short(state.high)}`];
         parts.push(`d=${state.shown.join(",")}`, `at=${short(state.at)}`);
-        if (own.formula()) parts.push(`own=${encodeURIComponent(own.formula())}`);
+        const typed = own.state();
+        if (typed) {
+            parts.push(`own=${encodeURIComponent(typed.formula)}`);
+            const settings = Object.entries(typed.values).map(([name, value]) => `${name}:${short(value)}`);
+            if (settings.length) parts.push(`with=${settings.join(",")}`);
+        }
         written = `#${parts.join("&")}`;
         history.replaceState(null, "", written);
     }, 150);
@@ -203,7 +213,7 @@ function draw() {
 }
 
 function restore() {
-    own.set(read(location.hash));
+    own.set(...read(location.hash));
     [plot.low, plot.high, plot.at] = [state.low, state.high, state.at];
     point.value = state.at;
     list();

@@ -192,6 +192,7 @@ export class Plot {
                     {},
                     ...this.curves.map((curve) => ({
                         label: curve.label,
+                        paths: path,
                         stroke: colour(curve.colour),
                         width: 2.25,
                         points: { show: false },
@@ -275,6 +276,20 @@ export class Plot {
         });
         return { x: points.map((p) => p.x), y };
     }
+}
+
+// A line through all points, lifted at each gap, however narrow.
+function path(u, index) {
+    const stroke = new Path2D();
+    let down = false;
+    u.data[index].forEach((y, i) => {
+        if (y === null) return (down = false);
+        const at = [u.valToPos(u.data[0][i], "x", true), u.valToPos(y, "y", true)];
+        if (down) stroke.lineTo(...at);
+        else stroke.moveTo(...at);
+        down = true;
+    });
+    return { stroke, fill: null, clip: null, band: null, gaps: null, flags: 1 };
 }
 
 // An interval that holds the largest part of a step, halved until it is as good as a point.
