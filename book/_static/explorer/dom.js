@@ -1,4 +1,4 @@
-// Elements without innerHTML: what a reader typed is text here, and never markup.
+// Elements are made one by one: what a reader typed is text here, and never markup.
 
 export function h(tag, attributes = {}, ...children) {
     const element = document.createElement(tag);
@@ -42,15 +42,15 @@ export function number(value, digits = 6) {
 
 // A slider with a field for the number, both for one parameter.
 export function slider({ name, value, low, high, label }, changed) {
-    const step = (high - low) / 200;
-    const range = h("input", { type: "range", min: low, max: high, step: "any", "aria-label": `${label}, slider` });
+    const step = 10 ** Math.floor(Math.log10((high - low) / 100));
+    const range = h("input", { type: "range", min: low, max: high, step, "aria-label": `${label}, slider` });
     const field = h("input", { type: "number", step: "any", "aria-label": label });
     const set = (next, from) => {
         if (from !== range) range.value = next;
         if (from !== field) field.value = Number(next.toPrecision(4));
         if (from) changed(next);
     };
-    range.addEventListener("input", () => set(Number((Math.round(range.value / step) * step).toPrecision(12)), range));
+    range.addEventListener("input", () => set(range.valueAsNumber, range));
     field.addEventListener("input", () => {
         const next = field.valueAsNumber;
         if (Number.isFinite(next) && Math.abs(next) <= 1e6) set(next, field);

@@ -42,7 +42,7 @@ let waiting = null;
 function write() {
     clearTimeout(waiting);
     waiting = setTimeout(() => {
-        const short = (value) => String(Number(value.toPrecision(8)));
+        const short = (value) => String(Number(value.toPrecision(12)));
         const functions = state.chosen.map(({ about, values }) => [about.name, ...values.map(short)].join(":"));
         const parts = [`f=${functions.join(",")}`, `x=${short(state.low)},${short(state.high)}`];
         parts.push(`d=${state.shown.join(",")}`, `at=${short(state.at)}`);

@@ -15,7 +15,7 @@ export function start(root, changed) {
     let worker = null;
     let ready = false;
     let timer = null;
-    let busy = false;
+    let busy = false; // a formula waits for Python, or is being derived
     let values = {};
     let shown = null;
 
@@ -65,6 +65,12 @@ export function start(root, changed) {
         input.setAttribute("aria-invalid", wrong);
     }
 
+    function works(on) {
+        busy = on;
+        stop.hidden = !on;
+        result.setAttribute("aria-busy", on);
+    }
+
     function ask() {
         const formula = input.value;
         if (busy) end("");
@@ -76,8 +82,7 @@ export function start(root, changed) {
         if (location.protocol === "file:") {
             return say("A page that is opened as a file may load no Python. Serve the book: python -m http.server", true);
         }
-        busy = true;
-        stop.hidden = false;
+        works(true);
         if (!worker) launch();
         if (ready) run();
         else say("Python is loading…");
@@ -104,8 +109,9 @@ export function start(root, changed) {
         clearTimeout(timer);
         worker?.terminate();
         worker = null;
-        ready = busy = false;
-        stop.hidden = bar.hidden = true;
+        ready = false;
+        bar.hidden = true;
+        works(false);
         say(text, wrong);
     }
 
@@ -125,8 +131,7 @@ export function start(root, changed) {
             receive(data.part);
         } else if (data.kind === "done") {
             clearTimeout(timer);
-            busy = false;
-            stop.hidden = true;
+            works(false);
             if (!status.classList.contains("exp-wrong")) say("Derived.");
             changed();
         }

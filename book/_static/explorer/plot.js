@@ -62,9 +62,11 @@ export class Plot {
     window(low, high) {
         const width = high - low;
         if (!(width >= NARROWEST && Math.max(-low, high) <= WIDEST)) return;
-        [this.low, this.high] = [low, high];
+        // Rounded, so that the link can hold it.
+        const unit = 10 ** (Math.floor(Math.log10(width)) - 5);
+        [this.low, this.high] = [low, high].map((end) => Number((Math.round(end / unit) * unit).toPrecision(12)));
         this.refresh();
-        this.moved(low, high);
+        this.moved(this.low, this.high);
     }
 
     zoom(factor, around = (this.low + this.high) / 2) {
