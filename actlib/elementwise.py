@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import sympy as sp
 import torch
-from sympy import Expr, Piecewise, Symbol
+from sympy import Expr, Symbol
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from actlib.backends import torch_runner
 from actlib.formula import source
-from actlib.formula.primitives import derivative, stable
+from actlib.formula.primitives import derivative, scaled, stable
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -111,7 +111,7 @@ class Elementwise:
         """The gradients of the wanted arguments, as a function of upstream gradients, inputs and parameters."""
         upstream = self._fresh("g", len(self.outputs))
         slopes = [
-            sp.Add(*(_scaled(g, derivative(e, self.symbols[i])) for g, e in zip(upstream, self.outputs, strict=True)))
+            sp.Add(*(scaled(g, derivative(e, self.symbols[i])) for g, e in zip(upstream, self.outputs, strict=True)))
             for i in wanted
         ]
         m = len(upstream)
@@ -123,7 +123,7 @@ class Elementwise:
         """The tangents of the outputs, as a function of the tangents of the moving arguments, inputs and parameters."""
         tangents = self._fresh("t", len(moving))
         rates = [
-            sp.Add(*(_scaled(t, derivative(e, self.symbols[i])) for t, i in zip(tangents, moving, strict=True)))
+            sp.Add(*(scaled(t, derivative(e, self.symbols[i])) for t, i in zip(tangents, moving, strict=True)))
             for e in self.outputs
         ]
         inputs = [t for t, i in zip(tangents, moving, strict=True) if i < len(self.inputs)]
@@ -338,14 +338,6 @@ def _arguments(ctx) -> list[Tensor | float]:
 def _as_argument(gradient: Tensor, argument: Tensor) -> Tensor:
     """The gradient of an argument that was broadcast: summed to its shape, in the precision of the computation."""
     return gradient.sum_to_size(argument.shape).to(argument.dtype)
-
-
-def _scaled(factor: Symbol, slope: Expr) -> Expr:
-    """factor * slope; into the cases of a piecewise slope, so that an infinite factor meets no zero from outside."""
-    constant, cases = slope.as_coeff_Mul()
-    if isinstance(cases, Piecewise):
-        return constant * Piecewise(*((_scaled(factor, value), condition) for value, condition in cases.args))
-    return factor * slope
 
 
 def broadcasts(shape: torch.Size, target: torch.Size) -> bool:

@@ -1,13 +1,27 @@
 """Set before anything else is imported: kernels run in Triton's interpreter where there is no GPU."""
 
+import functools
+import http.server
 import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
 
+import filelock
 import numpy as np
 import pytest
 import torch
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+ROOT = pathlib.Path(__file__).parents[1]
+CHROMIUM_FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--no-first-run"),
+]
 
 
 def need(condition: object, what: str) -> None:
@@ -34,3 +48,82 @@ def by_kernel(monkeypatch):
             return function(*arguments)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The built book, from the stored outputs, with every warning an error; the workers of a run share one."""
+    temporary = tmp_path_factory.getbasetemp()
+    out = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "site"
+    with filelock.FileLock(f"{out}.lock"):
+        if not (out / "built").exists():
+            _build(out)
+            (out / "built").touch()
+    return out / "_build" / "html"
+
+
+def _build(out):
+    command = [
+        str(pathlib.Path(sys.executable).with_name("jupyter-book")),
+        "build",
+        ".",
+        "--path-output",
+        str(out),
+        "-W",
+        "-n",
+        "--keep-going",
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.fixture(scope="session")
+def address(site):
+    """The book, served to this machine alone."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, driven by Playwright."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    executable = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    need(executable, "no Chromium is installed; name one in the environment variable CHROMIUM")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page opened in the browser, with everything that went wrong on it."""
+
+    def __init__(self, browser, url, **options):
+        self.trouble, self.foreign = [], []
+        self.page = browser.new_page(**options)
+        self.page.on("console", lambda m: self.trouble.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda e: self.trouble.append(str(e)))
+        self.page.on("requestfailed", lambda r: self.trouble.append(f"failed: {r.url}"))
+        self.page.on("response", lambda r: self.trouble.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
+        self.page.on("request", lambda r: None if r.url.startswith((url[:20], "data:")) else self.foreign.append(r.url))
+        self.page.goto(url, wait_until="networkidle")
+        self.page.evaluate("async () => { if (window.MathJax?.startup) await MathJax.startup.promise }")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.page.close()

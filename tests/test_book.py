@@ -1,15 +1,12 @@
 """The book: what nbval does not guard, the build, its links, and its pages in a real browser."""
 
 import functools
-import http.server
 import json
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
-import threading
 import urllib.parse
 import xml.etree.ElementTree as ET
 
@@ -17,19 +14,13 @@ import bs4
 import nbformat
 import pytest
 import yaml
-from conftest import need
+from conftest import ROOT, Visit
 from falsifier import falsified
 
-ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 CHAPTERS = [n for n in NOTEBOOKS if re.match(r"\d\d_", n.name)]
 EXEMPT = re.compile(r"NBVAL_(IGNORE_OUTPUT|SKIP)|PYTEST_VALIDATE_IGNORE_OUTPUT")
 CHINESE = r"[\u4e00-\u9fff]"
-CHROMIUM_FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-first-run"),
-]
-
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -209,25 +200,6 @@ def test_nbval_fails_at_the_falsified_cells(path, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    """The built book, from the stored outputs, with every warning an error."""
-    out = tmp_path_factory.mktemp("book")
-    command = [
-        str(pathlib.Path(sys.executable).with_name("jupyter-book")),
-        "build",
-        ".",
-        "--path-output",
-        str(out),
-        "-W",
-        "-n",
-        "--keep-going",
-    ]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return out / "_build" / "html"
-
-
-@pytest.fixture(scope="session")
 def pages(site):
     """The parsed pages, by path."""
     paths = [page for page in sorted(site.rglob("*.html")) if "_static" not in page.parts]  # templates lie there
@@ -297,59 +269,7 @@ def test_figures_take_the_colours_of_the_page(site):
     assert not {v for v in variables if f"{v}:" not in light or f"{v}:" not in dark}
 
 
-@pytest.fixture(scope="session")
-def address(site):
-    """The book, served to this machine alone."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Chromium, driven by Playwright."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    need(executable, "no Chromium is installed; name one in the environment variable CHROMIUM")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """A page opened in the browser, with everything that went wrong on it."""
-
-    def __init__(self, browser, url, **options):
-        self.trouble, self.foreign = [], []
-        self.page = browser.new_page(**options)
-        self.page.on("console", lambda m: self.trouble.append(m.text) if m.type == "error" else None)
-        self.page.on("pageerror", lambda e: self.trouble.append(str(e)))
-        self.page.on("requestfailed", lambda r: self.trouble.append(f"failed: {r.url}"))
-        self.page.on("response", lambda r: self.trouble.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
-        self.page.on("request", lambda r: None if r.url.startswith((url[:20], "data:")) else self.foreign.append(r.url))
-        self.page.goto(url, wait_until="networkidle")
-        self.page.evaluate("async () => { if (window.MathJax?.startup) await MathJax.startup.promise }")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.page.close()
-
-
-PAGES = ["intro", "glossary", "references", "../genindex", *(n.stem for n in NOTEBOOKS)]
+PAGES = ["intro", "explorer", "glossary", "references", "../genindex", *(n.stem for n in NOTEBOOKS)]
 
 
 @pytest.mark.parametrize("name", PAGES)

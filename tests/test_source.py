@@ -1,6 +1,8 @@
 """Generated source: how it reads, and that it means what the formula means."""
 
 import keyword
+import pathlib
+import re
 
 import pytest
 import sympy as sp
@@ -10,7 +12,7 @@ from sympy import Piecewise, symbols
 from actlib import Elementwise
 from actlib.backends import torch_runner
 from actlib.formula.primitives import Phi, expm1, sigma, tanh
-from actlib.formula.source import FUNCTIONS, legal_names, torch_source, triton_source
+from actlib.formula.source import FUNCTIONS, javascript_source, legal_names, torch_source, triton_source
 
 x, g, beta = symbols("x g beta", real=True)
 
@@ -169,3 +171,25 @@ def test_cases_that_cover_everything_need_no_last_word():
 def test_a_function_without_implementation_is_refused_by_name():
     with pytest.raises(ValueError, match="no backend implements gamma"):
         torch_source("f", [x], [sp.gamma(x)])
+
+
+def test_javascript_reads_like_the_formula_too():
+    formula = Piecewise((sigma(x), (x > -1) & (x < 1)), (beta * x, True))
+    assert javascript_source("f", [x, beta], [formula, sp.diff(formula, beta)]) == (
+        "function f(x, beta) {\n"
+        "    const t0 = (x > -1) && (x < 1);\n"
+        "    return [where(t0, sigma(x), beta*x), where(t0, 0, x)];\n"
+        "}\n"
+    )
+
+
+def test_javascript_names_are_legal():
+    new = sp.Symbol("new", real=True)
+    assert javascript_source("tanh", [new], [tanh(new)]) == "function tanh_(new_) {\n    return tanh(new_);\n}\n"
+
+
+def test_javascript_has_every_primitive():
+    text = (pathlib.Path(torch_runner.__file__).parent / "primitives.js").read_text()
+    first, *others = re.findall(r"export (?:const \{(.*?)\}|function (\w+))", text)
+    defined = {name.split(":")[-1].strip() for name in first[0].split(",")} | {name for _, name in others}
+    assert defined >= set(FUNCTIONS)

@@ -10,7 +10,19 @@ one tree.
 import sympy as sp
 from sympy import DiracDelta, Expr, Function, Heaviside, Integer, Max, Min, Piecewise, Rational, Symbol, oo, pi, sqrt
 
-__all__ = ["Phi", "Primitive", "derivative", "elementary", "expm1", "phi", "sigma", "softplus", "stable", "tanh"]
+__all__ = [
+    "Phi",
+    "Primitive",
+    "derivative",
+    "elementary",
+    "expm1",
+    "phi",
+    "scaled",
+    "sigma",
+    "softplus",
+    "stable",
+    "tanh",
+]
 
 
 _HALF = Rational(1, 2)
@@ -183,6 +195,14 @@ def derivative(expr: Expr, *symbols: Symbol) -> Expr:
     """The derivative in primitives. At a kink it is that of the case which holds there: no delta is left."""
     slope = sp.diff(stable(expr), *symbols)
     return stable(slope.replace(DiracDelta, lambda *_: Integer(0)))
+
+
+def scaled(factor: Expr, slope: Expr) -> Expr:
+    """factor * slope; into the cases of a piecewise slope, so that an infinite factor meets no zero from outside."""
+    constant, cases = slope.as_coeff_Mul()
+    if isinstance(cases, Piecewise):
+        return constant * Piecewise(*((scaled(factor, value), condition) for value, condition in cases.args))
+    return factor * slope
 
 
 def _exponent(expr: Expr) -> Expr | None:

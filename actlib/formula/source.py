@@ -22,7 +22,7 @@ from sympy.printing.str import StrPrinter
 
 from actlib.formula.primitives import Phi, Primitive, expm1, phi, sigma, stable, tanh
 
-__all__ = ["check", "legal_names", "torch_source", "triton_source"]
+__all__ = ["check", "javascript_source", "legal_names", "torch_source", "triton_source"]
 
 FUNCTIONS = (
     *("sigma", "softplus", "Phi", "phi", "tanh", "expm1"),
@@ -30,6 +30,18 @@ FUNCTIONS = (
     *("damped", "where", "unless_nan", "square", "cube", "power"),
 )
 """What generated code may call; every backend implements each of them once."""
+
+PYTHON_WORDS = (*keyword.kwlist, "tl", "triton", "n", "at", "inside", "BLOCK")
+"""What no variable of a torch function or a Triton kernel may be called."""
+
+JAVASCRIPT_WORDS = (
+    *("arguments", "await", "break", "case", "catch", "class", "const", "continue", "debugger", "default", "delete"),
+    *("do", "else", "enum", "eval", "export", "extends", "false", "finally", "for", "function", "if", "implements"),
+    *("import", "in", "instanceof", "interface", "let", "new", "null", "package", "private", "protected", "public"),
+    *("return", "static", "super", "switch", "this", "throw", "true", "try", "typeof", "undefined", "var", "void"),
+    *("while", "with", "yield"),
+)
+"""What no variable of a JavaScript module may be called."""
 
 
 class damped(Function):
@@ -92,6 +104,21 @@ def triton_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr], 
     return "\n".join([*lines[:2], *(f"    {line}" for line in lines[2:])]) + "\n"
 
 
+def javascript_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr]) -> str:
+    """Source of a JavaScript function of the given name, from numbers to a number, or to an array of several.
+
+    It calls what `backends/primitives.js` exports. A name that is taken there gets an underscore: `tanh_`.
+    """
+    (name,) = legal_names([Symbol(name)], JAVASCRIPT_WORDS)
+    names, temporaries, results = _prepare(inputs, outputs, JAVASCRIPT_WORDS)
+    printer = _JavaScriptPrinter()
+    shown = ", ".join(printer.doprint(expr) for expr in results)
+    lines = [f"function {name}({', '.join(names)}) {{"]
+    lines += [f"    const {symbol} = {printer.doprint(expr)};" for symbol, expr in temporaries]
+    lines += [f"    return {shown if len(results) == 1 else f'[{shown}]'};", "}"]
+    return "\n".join(lines) + "\n"
+
+
 def _stored(printer: StrPrinter, expr: Expr) -> str:
     """What a kernel stores: a constant as a block of them, since Triton's interpreter stores no bare number right."""
     return f"tl.full([BLOCK], {float(expr)}, tl.float32)" if expr.is_number else printer.doprint(expr)
@@ -107,9 +134,9 @@ def check(expr: Expr) -> None:
             )
 
 
-def legal_names(symbols: Sequence[Symbol]) -> list[str]:
+def legal_names(symbols: Sequence[Symbol], words: Sequence[str] = PYTHON_WORDS) -> list[str]:
     """Names for the symbols in generated code: an underscore is added to what already means something there."""
-    taken = {*FUNCTIONS, *keyword.kwlist, "tl", "triton", "n", "at", "inside", "BLOCK"}
+    taken = {*FUNCTIONS, *words}
     names = []
     for symbol in symbols:
         name = re.sub(r"\W", "", symbol.name) or "x"
@@ -121,12 +148,12 @@ def legal_names(symbols: Sequence[Symbol]) -> list[str]:
 
 
 def _prepare(
-    inputs: Sequence[Symbol], outputs: Sequence[Expr]
+    inputs: Sequence[Symbol], outputs: Sequence[Expr], words: Sequence[str] = PYTHON_WORDS
 ) -> tuple[list[str], list[tuple[Symbol, Expr]], list[Expr]]:
     """Names of the inputs, named subexpressions and results, ready to print."""
     for expr in outputs:
         check(expr)
-    names = legal_names(inputs)
+    names = legal_names(inputs, words)
     rename = {symbol: Symbol(name, real=True) for symbol, name in zip(inputs, names, strict=True)}
     steps = (_one_fraction, _factored, _merged, _balanced, _pass_nan, _damp, _distributed, _decimal, _multiplied)
     exprs = [functools.reduce(lambda e, step: step(e), steps, stable(e).xreplace(rename)) for e in outputs]
@@ -379,3 +406,22 @@ class _Printer(StrPrinter):
 
     def _print_NegativeOne(self, expr):  # noqa: ARG002
         return "-1"
+
+
+class _JavaScriptPrinter(_Printer):
+    """JavaScript expressions over the same names: they differ in what is said of conditions."""
+
+    def _print_And(self, expr):
+        return " && ".join(f"({self._print(a)})" for a in sp.ordered(expr.args))
+
+    def _print_Or(self, expr):
+        return " || ".join(f"({self._print(a)})" for a in sp.ordered(expr.args))
+
+    def _print_Not(self, expr):
+        return f"!({self._print(expr.args[0])})"
+
+    def _print_BooleanTrue(self, expr):  # noqa: ARG002
+        return "true"
+
+    def _print_BooleanFalse(self, expr):  # noqa: ARG002
+        return "false"

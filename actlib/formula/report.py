@@ -1,0 +1,274 @@
+"""What a typed formula is worth: derivative, code, properties and the three principles, one part after another.
+
+The explorer runs this in the reader's browser. Each part is a dictionary that JSON can hold, given out as soon as it is
+found, so that what comes late holds nothing up. A value is a list of pieces, ("text", words) or ("latex", formula).
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+import mpmath
+import sympy as sp
+from sympy import Expr, Float, Rational, Symbol, oo
+
+from actlib.formula import analysis
+from actlib.formula.parser import parse, x
+from actlib.formula.primitives import derivative, elementary, phi, scaled, stable
+from actlib.formula.source import FUNCTIONS, check, javascript_source, torch_source, triton_source
+
+__all__ = ["report"]
+
+HOLDS, IN_PART, FAILS = "holds", "holds in part", "does not hold"
+
+FAILURES = (ValueError, ArithmeticError, NotImplementedError, TypeError)
+
+MOST_ITEMS = 6
+"""Extrema or intervals that are listed."""
+
+Pieces = list[tuple[str, str]]
+
+
+def report(text: str, values: Mapping[str, float] | None = None) -> Iterator[dict]:
+    """The parts, in order: "formula", "code", a "row" for each property, a "principle" for each of three.
+
+    Args:
+        text: The formula, for `parser.parse`.
+        values: Of its parameters; 1 where none is given. Properties and principles are those at these values.
+
+    Yields:
+        Dictionaries with the key "part" and what belongs to it.
+
+    Raises:
+        FormulaError: The text is no formula.
+        ValueError: A function in it has no implementation.
+    """
+    formula = parse(text)
+    check(formula)
+    parameters = sorted(formula.free_symbols - {x}, key=lambda s: s.name)
+    slope, second = derivative(formula, x), derivative(formula, x, x)
+    given = {s: Rational(str((values or {}).get(s.name, 1))) for s in parameters}
+    yield {
+        "part": "formula",
+        "latex": _latex(formula),
+        "slope": _latex(slope),
+        "parameters": {s.name: float(given[s]) for s in parameters},
+        "javascript": javascript_source("own", (x, *parameters), [formula, slope, second]),
+    }
+    yield {"part": "code", "code": _code(text, formula, parameters)}
+    here = formula.subs(given)
+    try:
+        analysis.limits(here, x)
+    except ValueError as error:
+        if "expected is a real number" in str(error) or "expected are real numbers" in str(error):
+            yield {"part": "problem", "message": f"No function of all real numbers: {error}."}
+            return
+    for label, find in ROWS.items():
+        yield {"part": "row", "label": label, "value": _tried(find, here)}
+    for label, judge in PRINCIPLES.items():
+        try:
+            verdict, value = judge(here)
+        except FAILURES as error:
+            verdict, value = "", [("text", f"not decided: {error}")]
+        yield {"part": "principle", "label": label, "verdict": verdict, "value": value}
+
+
+def _tried(find: Callable[[Expr], Pieces], formula: Expr) -> Pieces:
+    try:
+        return find(formula)
+    except FAILURES as error:
+        return [("text", f"not found: {error}")]
+
+
+def _code(text: str, formula: Expr, parameters: list[Symbol]) -> dict[str, str]:
+    """What to type for it in actlib, and the sources that this generates, forward and backward; ready to run."""
+    arguments = (x, *parameters)
+    taken = {s.name for s in arguments}
+    g = Symbol(next(name for name in ("g", "g1", "g2", "g3", "g4", "g5") if name not in taken), real=True)
+    backward = [scaled(g, derivative(formula, s)) for s in arguments]
+    numbers = ("number",) * len(parameters)
+    named = ", ".join(f'Symbol("{s.name}", real=True)' for s in parameters)
+    runner = "from actlib.backends.{}_runner import PRIMITIVES\n\nglobals().update(PRIMITIVES)  # what it calls\n"
+    return {
+        "actlib": "\n".join(
+            [
+                *(["from sympy import Symbol\n"] if parameters else []),
+                "from actlib import Elementwise",
+                "from actlib.formula.parser import parse, x\n",
+                f'own = Elementwise("own", [x], parse({text!r}){f", [{named}]" if named else ""})',
+            ]
+        ),
+        "torch": "\n\n".join(
+            [
+                runner.format("torch"),
+                torch_source("own", arguments, [formula]),
+                torch_source("own_backward", (g, *arguments), backward),
+            ]
+        ),
+        "triton": "\n\n".join(
+            [
+                "import triton\nimport triton.language as tl\n" + runner.format("triton"),
+                triton_source("own_kernel", arguments, [formula], ("full", *numbers)),
+                triton_source("own_backward_kernel", (g, *arguments), backward, ("full", "full", *numbers)),
+            ]
+        ),
+        "javascript": _with_imports(javascript_source("own", arguments, [formula])),
+    }
+
+
+def _with_imports(javascript: str) -> str:
+    """The code, with the primitives that it calls."""
+    called = sorted(set(re.findall(r"\w+(?=\()", javascript)) & set(FUNCTIONS))
+    return f'import {{ {", ".join(called)} }} from "./primitives.js";\n\n{javascript}' if called else javascript
+
+
+# Properties
+
+
+def _limits(f: Expr) -> Pieces:
+    low, high = analysis.limits(f, x)
+    return [("text", "at −∞: "), *_number(low), ("text", "; at ∞: "), *_number(high)]
+
+
+def _range(f: Expr) -> Pieces:
+    return [("latex", _latex(analysis.value_range(f, x)))]
+
+
+def _extrema(f: Expr) -> Pieces:
+    found = [
+        [("text", f"{e.kind} "), *_number(e.value), ("text", " at "), ("latex", "x = "), *_number(e.x)]
+        for e in analysis.extrema(f, x)
+    ]
+    return [*(_joined(found) or [("text", "none")]), *_searched(f)]
+
+
+def _monotone(f: Expr) -> Pieces:
+    words = {1: "rises on ", -1: "falls on ", 0: "constant on "}
+    found = [[("text", words[s]), ("latex", _latex(i))] for i, s in analysis.monotone_intervals(f, x)]
+    return [*_joined(found), *_searched(f)]
+
+
+def _searched(f: Expr) -> Pieces:
+    return [("text", " (searched from −20 to 20)")] if f.has(sp.sin, sp.cos) else []
+
+
+def _lipschitz(f: Expr) -> Pieces:
+    bound = analysis.lipschitz(f, x)
+    if bound.value == oo:
+        return [("text", "none: the slope is unbounded")]
+    return [*_number(bound.value), ("text", "" if bound.reached else ", approached and not reached")]
+
+
+def _smoothness(f: Expr) -> Pieces:
+    order = analysis.smoothness(f, x)
+    if order == oo:
+        return [("text", "smooth")]
+    places = _joined([_number(k.x) for k in analysis.kinks(f, x) if k.order == order])
+    words = {-1: "not continuous: jumps at ", 0: "continuous; the slope jumps at ",
+             1: "continuous with its slope; the second derivative jumps at "}  # fmt: skip
+    return [("text", words.get(order, f"continuous with {order} derivatives; the next jumps at ")), *places]
+
+
+def _symmetry(f: Expr) -> Pieces:
+    words = {"odd": "odd, and so zero-centred", "even": "even", None: "neither odd nor even"}
+    return [("text", words[analysis.parity(f, x)])]
+
+
+ROWS: dict[str, Callable[[Expr], Pieces]] = {
+    "limits": _limits,
+    "range": _range,
+    "extrema": _extrema,
+    "monotone": _monotone,
+    "Lipschitz constant": _lipschitz,
+    "smoothness": _smoothness,
+    "symmetry": _symmetry,
+}
+"""The properties, by what they are called."""
+
+
+# The three principles
+
+
+def _nonlinear(f: Expr) -> tuple[str, Pieces]:
+    kinked = bool(analysis.kinks(f, x))
+    if not kinked and analysis.equal(derivative(f, x, x), 0):
+        return FAILS, [("text", "affine: layers between which it stands are one layer")]
+    plain = elementary(f)
+    if not kinked and plain.is_polynomial(x):
+        return IN_PART, [("text", "a polynomial: not affine, but one hidden layer of it cannot approximate everything")]
+    return HOLDS, [("text", "neither affine nor a polynomial")]
+
+
+def _is_monotone(f: Expr) -> tuple[str, Pieces]:
+    """By the share of standard normal inputs for which the function goes against its direction."""
+    shares = {1: mpmath.mpf(0), -1: mpmath.mpf(0), 0: mpmath.mpf(0)}
+    for interval, sign in analysis.monotone_intervals(f, x):
+        shares[sign] += mpmath.ncdf(_float(interval.end)) - mpmath.ncdf(_float(interval.start))
+    jumps = {1 if k.jump.evalf() > 0 else -1 for k in analysis.kinks(f, x) if k.order < 0}
+    rises, falls = bool(shares[1]) or 1 in jumps, bool(shares[-1]) or -1 in jumps
+    if not (rises and falls):
+        word = "increasing" if rises else "decreasing" if falls else "constant"
+        return HOLDS, [("text", word if shares[0] or not (rises or falls) else f"strictly {word}")]
+    less, word = min((shares[-1], "falls"), (shares[1], "rises"))
+    verdict = IN_PART if less < mpmath.mpf("0.25") else FAILS
+    return verdict, [("text", f"{word} for {mpmath.nstr(100 * less, 3)}% of standard normal inputs")]
+
+
+def _gradients(f: Expr) -> tuple[str, Pieces]:
+    slope = derivative(f, x)
+    square = _mean_square(slope)
+    mean = [("text", "; mean square of the slope for standard normal inputs "), ("latex", _decimal(square))]
+    if not analysis.equal(slope, 0):
+        vanishing = [s.end for s in analysis.saturation(f, x) if s.saturates]
+        if analysis.lipschitz(f, x).value == oo:
+            return IN_PART, [("text", "the slope is unbounded, so gradients can explode"), *mean]
+        ends = {0: "vanishes at neither end", 2: "vanishes at both ends"}
+        words = ends.get(len(vanishing)) or f"vanishes towards {'∞' if vanishing[0] == oo else '−∞'}"
+        return (HOLDS, IN_PART, FAILS)[len(vanishing)], [("text", f"the slope {words}"), *mean]
+    return FAILS, [("text", "the slope is 0: no gradient passes")]
+
+
+def _mean_square(slope: Expr) -> float:
+    """E slope(Z)^2 for a standard normal Z, by the midpoint rule, which a jump at a round number does not disturb."""
+    function = sp.lambdify(x, elementary(stable(slope)) ** 2 * elementary(phi(x)), "mpmath")
+    points = ((mpmath.mpf(i) + 0.5) / 32 for i in range(-256, 256))
+    return float(sum(function(p) for p in points) / 32)
+
+
+PRINCIPLES: dict[str, Callable[[Expr], tuple[str, Pieces]]] = {
+    "monotone": _is_monotone,
+    "nonlinear": _nonlinear,
+    "good gradients": _gradients,
+}
+"""The three principles of the first chapter, made exact as there."""
+
+
+# Words and numbers
+
+
+def _float(value: Expr) -> mpmath.mpf:
+    return mpmath.inf if value == oo else mpmath.ninf if value == -oo else mpmath.mpf(value.evalf(20))
+
+
+def _number(value: Expr) -> Pieces:
+    """A number in closed form, with decimals if it needs them; or decimals alone, and that no closed form is known."""
+    if isinstance(value, sp.AccumBounds):
+        return [("text", "none, between "), *_number(value.min), ("text", " and "), *_number(value.max)]
+    if value.is_Rational or value in (oo, -oo):
+        return [("latex", _latex(value))]
+    if value.has(Float):
+        return [("latex", _decimal(value)), ("text", " (no closed form found)")]
+    return [("latex", rf"{_latex(value)} \approx {_decimal(value)}")]
+
+
+def _decimal(value: Expr | float) -> str:
+    return sp.latex(Float(sp.sympify(value).evalf(30), 6))
+
+
+def _joined(items: list[Pieces]) -> Pieces:
+    more = [[("text", f"and {len(items) - MOST_ITEMS} more")]] if len(items) > MOST_ITEMS else []
+    shown = items[:MOST_ITEMS] + more
+    return [piece for i, item in enumerate(shown) for piece in ([("text", "; ")] if i else []) + item]
+
+
+def _latex(expr: sp.Basic) -> str:
+    return sp.latex(expr.xreplace({f: Float(f, 6) for f in expr.atoms(Float)}))

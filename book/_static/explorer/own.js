@@ -1,0 +1,238 @@
+// A formula of the reader's own: SymPy derives it in a worker, this shows what comes. Nothing typed is ever run.
+
+import { h, math, number, slider } from "./dom.js";
+import { compile } from "./evaluate.js";
+import { BYTES } from "./functions.js";
+import { Plot } from "./plot.js";
+
+const SECONDS = 20;
+const LONGEST = 400;
+const EXAMPLES = ["x*sigma(1.702*x)", "max(0, x)**2", "x*tanh(softplus(x))", "where(x > 0, x, alpha*(exp(x) - 1))", "x/(1 + abs(x))"];
+const CODE = { actlib: "actlib", torch: "PyTorch", triton: "Triton", javascript: "JavaScript" };
+const STYLES = { holds: "act-holds", "holds in part": "act-part", "does not hold": "act-fails" };
+
+export function start(root, changed) {
+    let worker = null;
+    let ready = false;
+    let timer = null;
+    let busy = false; // a formula waits for Python, or is being derived
+    let values = {};
+    let shown = null;
+
+    const input = h("input", {
+        type: "text",
+        id: "exp-formula",
+        autocomplete: "off",
+        autocapitalize: "off",
+        spellcheck: "false",
+        "aria-describedby": "exp-status",
+        oninput: () => changed(),
+    });
+    const derive = h("button", { type: "submit", class: "exp-derive" }, "Derive");
+    const stop = h("button", { type: "button", hidden: true, onclick: () => end("Stopped.") }, "Stop");
+    const status = h("p", { id: "exp-status", role: "status", class: "exp-status" });
+    const bar = h("progress", { max: 1, value: 0, "aria-label": "Loading Python", hidden: true });
+    const result = h("div", { class: "exp-result" });
+    const form = h(
+        "form",
+        {
+            class: "exp-form",
+            onsubmit: (event) => {
+                event.preventDefault();
+                ask();
+            },
+        },
+        h("label", { for: "exp-formula" }, "f(x) ="),
+        input,
+        derive,
+        stop,
+    );
+    const examples = h(
+        "p",
+        { class: "exp-examples" },
+        "For instance ",
+        ...EXAMPLES.map((text) =>
+            h("button", { type: "button", onclick: () => [(input.value = text), (values = {}), changed(), ask()] }, text),
+        ),
+    );
+    root.replaceChildren(form, examples, bar, status, result);
+    const size = Math.round(Object.values(BYTES).reduce((a, b) => a + b) / 1e6);
+    const idle = () => say(`The first time, this loads Python with SymPy from this site: ${size} MB.`);
+
+    function say(text, wrong = false) {
+        status.textContent = text;
+        status.classList.toggle("exp-wrong", wrong);
+        input.setAttribute("aria-invalid", wrong);
+    }
+
+    function works(on) {
+        busy = on;
+        stop.hidden = !on;
+        result.setAttribute("aria-busy", on);
+    }
+
+    function ask() {
+        const formula = input.value;
+        if (busy) end("");
+        result.replaceChildren();
+        shown = null;
+        if (formula.length > LONGEST) {
+            return say(`The formula has ${formula.length.toLocaleString("en")} characters, more than ${LONGEST}.`, true);
+        }
+        if (location.protocol === "file:") {
+            return say("A page that is opened as a file may load no Python. Serve the book: python -m http.server", true);
+        }
+        works(true);
+        if (!worker) launch();
+        if (ready) run();
+        else say("Python is loading…");
+    }
+
+    function launch() {
+        ready = false;
+        bar.hidden = false;
+        bar.value = 0;
+        worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+        worker.onerror = (event) => end(`Python could not be loaded: ${event.message ?? "no answer"}`, true);
+        worker.onmessage = ({ data }) => heard(data);
+    }
+
+    function run() {
+        say("SymPy derives…");
+        const seconds = Number(root.dataset.seconds ?? SECONDS);
+        timer = setTimeout(() => end(`This did not end within ${seconds} seconds. What was found until then is shown.`, true), 1000 * seconds);
+        worker.postMessage({ formula: input.value, values });
+    }
+
+    // Ends what runs; the worker cannot be interrupted otherwise, so the next formula gets a new one.
+    function end(text, wrong = false) {
+        clearTimeout(timer);
+        worker?.terminate();
+        worker = null;
+        ready = false;
+        bar.hidden = true;
+        works(false);
+        say(text, wrong);
+    }
+
+    function heard(data) {
+        if (data.kind === "loaded") {
+            bar.value = Math.min(1, data.loaded / Object.values(BYTES).reduce((a, b) => a + b));
+        } else if (data.kind === "starting") {
+            bar.removeAttribute("value");
+            say("Python starts…");
+        } else if (data.kind === "ready") {
+            ready = true;
+            bar.hidden = true;
+            if (busy) run();
+        } else if (data.kind === "failed") {
+            end(`Python could not be loaded: ${data.message}`, true);
+        } else if (data.kind === "part") {
+            receive(data.part);
+        } else if (data.kind === "done") {
+            clearTimeout(timer);
+            works(false);
+            if (!status.classList.contains("exp-wrong")) say("Derived.");
+            changed();
+        }
+    }
+
+    function receive(part) {
+        if (part.part === "error") return say(sentence(part.message), true);
+        if (part.part === "formula") return begin(part);
+        if (part.part === "problem") return say(sentence(part.message), true);
+        if (part.part === "code") return shown.code.append(...Object.entries(CODE).map(([key, name], i) => code(name, part.code[key], i === 0)));
+        const told = part.value.map(([kind, text]) => (kind === "latex" ? math(text) : text));
+        if (part.part === "row") {
+            shown.rows.append(h("tr", {}, h("th", { scope: "row" }, part.label), h("td", {}, ...told)));
+            shown.rows.parentElement.hidden = false;
+        } else {
+            const verdict = h("td", {}, h("span", { class: STYLES[part.verdict] ?? "" }, part.verdict || "–"));
+            shown.principles.append(h("tr", {}, h("th", { scope: "row" }, part.label), verdict, h("td", {}, ...told)));
+            shown.principles.parentElement.hidden = false;
+        }
+    }
+
+    function begin(part) {
+        values = { ...part.parameters };
+        const evaluate = compile(part.javascript);
+        const names = Object.keys(part.parameters);
+        const figure = h("div", { class: "exp-figure" });
+        const read = h("p", { class: "exp-values" });
+        const rows = h("tbody");
+        const principles = h("tbody");
+        const list = h("div", { class: "exp-code" });
+        const again = h("button", { type: "button", hidden: true, onclick: () => ask() }, "Prove again at these values");
+        const block = (label, latex) =>
+            h("div", { class: "exp-formula", tabindex: "0", role: "group", "aria-label": label }, math(latex, true));
+        const sliders = names.map((name) =>
+            slider({ name, value: values[name], low: -3, high: 3, label: name }, (value) => {
+                values[name] = value;
+                again.hidden = false;
+                draw();
+                changed();
+            }),
+        );
+        const head = (...cells) => h("thead", {}, h("tr", {}, ...cells.map((cell) => h("th", { scope: "col" }, cell))));
+        result.replaceChildren(
+            block("The formula", `f(x) = ${part.latex}`),
+            block("Its derivative", `f'(x) = ${part.slope}`),
+            ...(names.length ? [h("div", { class: "exp-parameters" }, ...sliders, again)] : []),
+            figure,
+            read,
+            scroll("Properties", h("table", { class: "act-table", hidden: true }, head("property", names.length ? `where ${told(values)}` : ""), rows)),
+            scroll("The three principles", h("table", { class: "act-table", hidden: true }, head("principle", "verdict", ""), principles)),
+            list,
+        );
+        const plot = new Plot(figure, { read: () => table() });
+        const f = (x) => evaluate(x, ...names.map((name) => values[name]));
+        const table = () => {
+            const [value, slope, second] = f(plot.at).map((v) => number(v));
+            read.textContent = `x = ${number(plot.at)}:  f = ${value},  f′ = ${slope},  f″ = ${second}`;
+        };
+        const draw = () => {
+            plot.show([{ label: "f", colour: "--act-1", evaluate: f }]);
+            table();
+        };
+        shown = { rows, principles, code: list };
+        draw();
+    }
+
+    const told = (given) => Object.entries(given).map(([name, value]) => `${name} = ${number(value)}`).join(", ");
+    const scroll = (label, table) => h("div", { class: "act-scroll", tabindex: "0", role: "group", "aria-label": label }, table);
+
+    function code(name, text, open) {
+        const copy = h(
+            "button",
+            {
+                type: "button",
+                onclick: async () => {
+                    try {
+                        await navigator.clipboard.writeText(text);
+                    } catch {
+                        getSelection().selectAllChildren(body);
+                    }
+                    copy.textContent = "Copied";
+                    setTimeout(() => (copy.textContent = "Copy"), 1500);
+                },
+                "aria-label": `Copy the ${name} code`,
+            },
+            "Copy",
+        );
+        const body = h("pre", { tabindex: "0", "aria-label": `${name} code` }, text);
+        return h("details", { open }, h("summary", {}, name), copy, body);
+    }
+
+    idle();
+    return {
+        // What of it stands in the link.
+        state: () => (input.value && input.value.length <= LONGEST ? { formula: input.value, values } : null),
+        set: (formula, given) => {
+            input.value = formula.slice(0, LONGEST);
+            values = given;
+            if (formula) say("A formula came with the link. Derive shows what SymPy finds.");
+        },
+    };
+}
+
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
