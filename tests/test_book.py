@@ -1,6 +1,7 @@
 """The book: what nbval does not guard, the build, its links, and its pages in a real browser."""
 
 import functools
+import importlib.resources
 import json
 import os
 import pathlib
@@ -338,6 +339,73 @@ def test_ink_stands_out_from_the_page(visit, theme):
     )
     assert contrasts["text"] >= 4.5
     assert min(contrasts["curves"], default=3) >= 3
+
+
+@pytest.mark.parametrize("name", [*PAGES, "../search"])
+def test_no_page_shuts_a_reader_out(browser, address, name):
+    """axe-core finds no serious or critical barrier, in light and dark, with everything unfolded."""
+    axe = (importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text()
+    with Visit(browser, f"{address}/book/{name}.html", color_scheme="light") as visit:
+        visit.page.evaluate(axe)
+        found = visit.page.evaluate(
+            """async () => {
+                document.querySelectorAll('.toggle-button').forEach((e) => e.click());
+                document.querySelectorAll('details').forEach((e) => (e.open = true));
+                await new Promise((done) => setTimeout(done, 600));  // the theme answers after 300
+                const options = {preload: false, resultTypes: ['violations']};
+                const light = await axe.run({exclude: 'mjx-container'}, options);
+                document.documentElement.dataset.theme = 'dark';
+                const dark = await axe.run({exclude: 'mjx-container'}, {...options, runOnly: ['color-contrast']});
+                return [...light.violations, ...dark.violations]
+                    .filter((v) => ['serious', 'critical'].includes(v.impact))
+                    .map((v) => [v.id, v.nodes.length, v.nodes[0].html.slice(0, 200), v.nodes[0].failureSummary]);
+            }"""
+        )
+        assert found == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_transfers_at_most_3_megabytes(browser, address, name):
+    with Visit(browser, f"{address}/book/{name}.html") as visit:
+        sizes = visit.page.evaluate(
+            """() => ['navigation', 'resource'].flatMap((type) => performance.getEntriesByType(type))
+                .map((entry) => entry.transferSize)"""
+        )
+        assert len(sizes) > 10
+        assert sum(sizes) <= 3e6
+
+
+def test_search_finds(browser, address):
+    with Visit(browser, f"{address}/book/intro.html") as visit:
+        visit.page.keyboard.press("Control+k")
+        visit.page.keyboard.type("LambertW")
+        visit.page.keyboard.press("Enter")
+        visit.page.locator("#search-results li a").first.wait_for()
+        assert "Swish" in visit.page.locator("#search-results li a").all_inner_texts()
+        assert visit.trouble == []
+
+
+def test_previous_and_next_lead_through_the_book(browser, address):
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    files = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    with Visit(browser, f"{address}/{files[0]}.html") as visit:
+        for file in files[1:]:
+            visit.page.locator("a.right-next").click()
+            visit.page.wait_for_url(f"**/{file}.html")
+        for file in reversed(files[:-1]):
+            visit.page.locator("a.left-prev").click()
+            visit.page.wait_for_url(f"**/{file}.html")
+        assert visit.trouble == []
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_chapter_can_be_downloaded(browser, address, path):
+    with Visit(browser, f"{address}/book/{path.stem}.html") as visit:
+        visit.page.get_by_label("Download this page").click()
+        with visit.page.expect_download() as download:
+            visit.page.locator(".btn-download-source-button").click()
+        assert download.value.suggested_filename == path.name
+        assert pathlib.Path(download.value.path()).read_bytes() == path.read_bytes()
 
 
 def test_notebooks_are_executed_in_place(tmp_path):

@@ -1,0 +1,31 @@
+"""Pages without what the theme loads and no page of this book uses: a chapter then stays within 3 MB.
+
+- `fontawesome.js`, 1.5 MB, draws the icons that the theme's style sheet draws as well.
+- The search index and its scripts are needed on the search page alone, to which the search field leads.
+"""
+
+import pathlib
+import re
+
+UNUSED = re.compile(r'\s*<script[^>]* src="[^"]*/scripts/fontawesome\.js[^"]*"></script>')
+SEARCH = re.compile(r'\s*<script[^>]* src="[^"]*(searchtools|language_data|searchindex)\.js[^"]*"></script>')
+
+
+def trim(app, error) -> None:
+    """Take the scripts out of every page that was written."""
+    if error or app.builder.format != "html":
+        return
+    for page in pathlib.Path(app.outdir).rglob("*.html"):
+        if "_static" not in page.parts:
+            text = page.read_text()
+            lean = UNUSED.sub("", text)
+            if page.name != "search.html":
+                lean = SEARCH.sub("", lean)
+            if lean != text:
+                page.write_text(lean)
+
+
+def setup(app):
+    """Register the last step of a build."""
+    app.connect("build-finished", trim)
+    return {"parallel_read_safe": True}
