@@ -116,11 +116,15 @@ class Visit:
         self.page = browser.new_page(**options)
         self.page.on("console", lambda m: self.trouble.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda e: self.trouble.append(str(e)))
-        self.page.on("requestfailed", lambda r: self.trouble.append(f"failed: {r.url}"))
+        self.page.on("requestfailed", self.failed)
         self.page.on("response", lambda r: self.trouble.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
         self.page.on("request", lambda r: None if r.url.startswith((url[:20], "data:")) else self.foreign.append(r.url))
         self.page.goto(url, wait_until="networkidle")
         self.page.evaluate("async () => { if (window.MathJax?.startup) await MathJax.startup.promise }")
+
+    def failed(self, request):
+        if request.failure != "net::ERR_ABORTED":  # as when a reader goes on before all is there
+            self.trouble.append(f"failed: {request.url}")
 
     def __enter__(self):
         return self
