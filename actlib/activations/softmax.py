@@ -170,15 +170,26 @@ class _Operation:
         x = tensors[-1]
         outer, length, inner = shape_of_rows(x.shape, dim)
         split = 0 if outer > 1 else 2
-        given = [t.reshape(outer, length, inner) for t in (*tensors, *([] if mask is None else [mask.expand(x.shape)]))]
+        given = [*tensors, *([] if mask is None else [mask.expand(x.shape)])]
+        given = [t.detach().reshape(outer, length, inner) for t in given]
         result = torch.empty_like(x, memory_format=torch.contiguous_format)
         pieces = [result.view(outer, length, inner), *given]
-        step = max(1, torch_runner.TILE // (x.numel() // pieces[0].shape[split]))
-        for out, *tile in zip(*(p.split(step, split) for p in pieces), strict=True):
-            # Contiguous rows of torch's own dimension are what its quick functions are made for.
+        one = x.numel() // pieces[0].shape[split]
+        step = max(1, torch_runner.TILE // one)
+
+        def one_tile(start):
+            # A last dimension of 1 keeps torch from its quick sums.
+            out, *tile = (p.narrow(split, start, min(step, p.shape[split] - start)) for p in pieces)
             out, *tile = (t.squeeze(2) if inner == 1 else t for t in (out, *tile))
             tile_mask = None if mask is None else tile.pop()
             out.copy_(self._evaluate(1, tile_mask, tile, compute))
+
+        starts = range(0, pieces[0].shape[split], step)
+        if one <= torch_runner.TILE:
+            torch_runner.share_out(one_tile, starts)
+        else:  # torch shares out the operations on so long a row
+            for start in starts:
+                one_tile(start)
         return result
 
 
@@ -189,10 +200,11 @@ def shape_of_rows(shape: Sequence[int], dim: int) -> tuple[int, int, int]:
 
 def _softmax(x: Tensor, dim: int) -> Tensor:
     if torch_runner.is_plain(x):
-        p = torch.softmax(x, dim)
-        if not p.select(dim, 0).isnan().any():
-            # torch adds up a long row term by term, and loses digits; its sum of the results has them.
-            return p / p.sum(dim, keepdim=True) if x.shape[dim] > 16 else p
+        # torch's own adds up a long row term by term, and loses digits.
+        e = (x - x.amax(dim, keepdim=True)).exp_()
+        total = e.sum(dim, keepdim=True)
+        if not torch_runner.may_have_nan(total):
+            return e.div_(total)
     distance, rest = _parts(x, dim)
     return torch.exp(distance) / (1 + rest)
 

@@ -1,29 +1,64 @@
 """Generated torch functions: the primitives they call, and the loop that runs them over a tensor.
 
-Every primitive has one branch-free form, which compilers, batched and meta tensors and GPUs take. On ordinary CPU
-tensors, torch's own faster function is used where a glance at the data shows that it is right there.
+Every primitive has a branch-free form, which compilers, batched and meta tensors and GPUs take. Ordinary CPU tensors
+take quick forms: there a glance at the data shows where torch's own faster function is right, and a choice between two
+cases costs no branch for each element.
 """
 
+import ast
+import functools
 import linecache
 import math
-from collections.abc import Callable, Sequence
+import operator
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
 
-TILE = 1 << 18
-"""Elements computed at a time on the CPU: the temporaries of a tile stay in cache."""
+TILE = (1 << 15) - 64
+"""Elements computed at a time on the CPU: the temporaries of a tile stay in cache.
+
+Just below the 2^15 from which torch would share an operation out among its threads: here whole tiles are shared out,
+so that threads wait for each other once a call, not once an operation.
+"""
 
 
 def load(name: str, source: str) -> Callable:
-    """The function that the source defines, with a name and lines that tracebacks and `inspect` can show."""
+    """The function that the source defines, with a name and lines that tracebacks and `inspect` can show.
+
+    Its attribute `quick` is the same function for ordinary CPU tensors alone.
+    """
     file = f"<actlib {name}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    function = _defined(name, file, ast.parse(source), PRIMITIVES)
+    function.quick = _defined(name, file, _Chosen().visit(ast.parse(source)), QUICK)
+    return function
+
+
+def _defined(name: str, file: str, tree: ast.Module, primitives: dict[str, Callable]) -> Callable:
     defined = {}  # apart from the primitives: a function named tanh calls the primitive, not itself
-    exec(compile(source, file, "exec"), dict(PRIMITIVES), defined)
+    exec(compile(ast.fix_missing_locations(tree), file, "exec"), dict(primitives), defined)
     return defined[name]
+
+
+class _Chosen(ast.NodeTransformer):
+    """Turns where(x > 0, a, b) into chosen(">", x, 0, a, b), which need not compare before it chooses."""
+
+    RELATIONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "where" and isinstance(node.args[0], ast.Compare):
+            condition, *cases = node.args
+            relation = self.RELATIONS.get(type(condition.ops[0]))
+            if relation and len(condition.ops) == 1:
+                arguments = [ast.Constant(relation), condition.left, condition.comparators[0], *cases]
+                return ast.Call(ast.Name("chosen", ast.Load()), arguments, [])
+        return node
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -51,20 +86,52 @@ def run(
         One tensor a result, in the memory order of the first tensor of that shape.
     """
     like = leader(arguments, shape)
-    if not (is_plain(like) and like.numel() > TILE):
+    if not all(is_plain(a) for a in arguments if isinstance(a, Tensor)):
         return evaluate(function, arguments, like, dtypes, compute)
+    if like.numel() <= TILE:
+        return evaluate(function.quick, arguments, like, dtypes, compute)
 
     outputs = [torch.empty_like(like, dtype=dtype) for dtype in dtypes]
     order = outputs[0]
-    flat = [flatten(a, order) if isinstance(a, Tensor) and a.numel() > 1 else a for a in arguments]
-    flat = [a.to(compute).reshape(()) if isinstance(a, Tensor) and a.numel() == 1 else a for a in flat]
+    flat = [flatten(a.detach(), order) if isinstance(a, Tensor) and a.numel() > 1 else a for a in arguments]
+    flat = [a.detach().to(compute).reshape(()) if isinstance(a, Tensor) and a.numel() == 1 else a for a in flat]
     targets = [flatten(out, order) for out in outputs]
-    for start in range(0, like.numel(), TILE):
+
+    def one_tile(start):
         tile = slice(start, start + TILE)
-        results = function(*(a[tile].to(compute) if isinstance(a, Tensor) and a.ndim else a for a in flat))
+        results = function.quick(*(a[tile].to(compute) if isinstance(a, Tensor) and a.ndim else a for a in flat))
         for target, result in zip(targets, results if len(dtypes) > 1 else [results], strict=True):
             target[tile].copy_(result) if isinstance(result, Tensor) else target[tile].fill_(result)
+
+    share_out(one_tile, range(0, like.numel(), TILE))
     return outputs
+
+
+def share_out(task: Callable, items: Iterable) -> None:
+    """Calls the task with each item, on as many threads as torch has; whichever is free takes the next one."""
+    items = iter(items)  # one for all threads: taking the next item is one step of the interpreter
+    inference = torch.is_inference_mode_enabled()
+
+    def work():
+        for item in items:
+            task(item)
+
+    def help_out():
+        with torch.inference_mode(inference), torch.no_grad():
+            work()
+
+    helpers = torch.get_num_threads() - 1
+    started = [_pool(helpers, os.getpid()).submit(help_out) for _ in range(helpers)]
+    try:
+        work()
+    finally:
+        for helper in started:
+            helper.cancel() or helper.result()
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(size: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a forked process has no threads but its own
+    return ThreadPoolExecutor(size, "actlib")
 
 
 def leader(arguments: Sequence[Tensor | float], shape: torch.Size) -> Tensor:
@@ -112,20 +179,20 @@ def is_plain(x: Tensor) -> bool:
         and type(x) in (Tensor, torch.nn.Parameter)
         and x.device.type == "cpu"
         and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+        and not torch._C._functorch.is_legacy_batchedtensor(x)
         and torch._C._len_torch_dispatch_stack() == 0
     )
 
 
-def _above(x: Tensor, bound32: float, bound64: float) -> bool:
-    """Whether it may be seen that all of x is above the bound of its type (NaN is not)."""
-    return is_plain(x) and x.numel() > 0 and bool(x.amin() > (bound64 if x.dtype == torch.float64 else bound32))
-
-
 def sigma(x):
-    if _above(x, -87.0, -708.0):  # below, 1 + exp(-x) overflows although sigma is no zero yet
-        return torch.sigmoid(x)
     e = torch.exp(-x.abs())
     return where(x < 0, e, 1) / (1 + e)
+
+
+def quick_sigma(x):
+    lowest = -708.0 if x.dtype == torch.float64 else -87.0
+    # Below, 1 + exp(-x) overflows although sigma is no zero yet.
+    return torch.sigmoid(x) if x.numel() and x.amin().item() > lowest else sigma(x)
 
 
 def softplus(x):
@@ -133,8 +200,8 @@ def softplus(x):
 
 
 def Phi(x):
-    if x.dtype == torch.float64 or is_plain(x):  # erfc, not 1 + erf: that loses all its digits below -5.5
-        return torch.special.erfc(x * -math.sqrt(0.5)) * 0.5
+    if x.dtype == torch.float64:
+        return quick_Phi(x)
     u = 1 / (1 + PHI_SCALE * x.abs())
     p = torch.full_like(u, PHI_TAIL[-1])
     for coefficient in PHI_TAIL[-2::-1]:
@@ -143,21 +210,25 @@ def Phi(x):
     return where(x > 0, 1 - tail, tail)
 
 
+def quick_Phi(x):
+    return torch.special.erfc(x * -math.sqrt(0.5)) * 0.5  # not 1 + erf, which loses all its digits below -5.5
+
+
 def phi(x):
     return torch.exp(x * x * -0.5) * 0.3989422804014327
 
 
 def expm1(x):
-    if is_plain(x):
-        return torch.expm1(x)
     return torch.tanh(x * 0.5) * (torch.exp(x) + 1)  # torch's compiler turns expm1 into exp(x) - 1, which cancels
 
 
 def damped(factor, by):
+    return where(by == 0, 0, factor * by)
+
+
+def quick_damped(factor, by):
     product = factor * by
-    if is_plain(product) and product.numel() and not product.amin().isnan():  # no infinity has met a zero
-        return product
-    return where(by == 0, 0, product)
+    return where(by == 0, 0, product) if may_have_nan(product) else product  # NaN: infinity has met a zero
 
 
 def where(condition, value, other):
@@ -169,8 +240,60 @@ def where(condition, value, other):
     return torch.where(condition, value, other)
 
 
+def chosen(relation, x, bound, value, other):
+    """where(x > bound, value, other), or with another relation, for an x that is not NaN.
+
+    Where x is NaN, it is NaN if one of the cases is, or else either of them: what generated code makes of it is NaN.
+    """
+    plain = isinstance(x, Tensor) and not isinstance(bound, Tensor)
+    if not plain or any(isinstance(v, Tensor) and v.shape != x.shape for v in (value, other)):
+        return where(COMPARE[relation](x, bound), value, other)
+    if relation in ("<", ">="):
+        x, bound = -x, -bound
+    return _chosen(x, bound, value, other) if relation in "><" else _chosen(x, bound, other, value)
+
+
+def _chosen(x: Tensor, bound: float, above: Tensor | float, below: Tensor | float) -> Tensor:
+    """Each case with 0 for what the other one decides, and their bits put together; torch.where is far slower."""
+    cases = []
+    if isinstance(above, Tensor) or above != 0:
+        cases.append(threshold_backward(_as_tensor(above, x.dtype), x, bound))
+    if isinstance(below, Tensor) or below != 0:
+        cases.append(threshold_backward(_as_tensor(below, x.dtype), -x, _next_below(-bound, x.dtype)))
+    if len(cases) < 2:
+        return cases[0] if cases else torch.zeros_like(x)
+    first, second = (c.view(BITS[x.dtype]) for c in cases)
+    return first.bitwise_or_(second).view(x.dtype)
+
+
+threshold_backward = torch.ops.aten.threshold_backward.default  # 0 where x <= bound, else its first argument
+BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
+COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+
+
+@functools.lru_cache
+def _next_below(bound: float, dtype: torch.dtype) -> float:
+    return torch.nextafter(torch.tensor(bound, dtype=dtype), torch.tensor(-torch.inf, dtype=dtype)).item()
+
+
+def _as_tensor(value: Tensor | float, dtype: torch.dtype) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.full((), value, dtype=dtype)
+
+
 def unless_nan(value, x):
     return where(x == x, value.to(x.dtype) if isinstance(value, Tensor) and isinstance(x, Tensor) else value, x)
+
+
+def quick_unless_nan(value, x):
+    if isinstance(value, Tensor) and isinstance(x, Tensor) and value.shape == x.shape and not may_have_nan(x):
+        return value.to(x.dtype)
+    return unless_nan(value, x)
+
+
+def may_have_nan(x: Tensor) -> bool:
+    """Whether NaN may be among the elements."""
+    total = x.sum().item()  # NaN if one is there, or infinities of both signs; quicker than to look for NaN itself
+    return total != total
 
 
 def square(x):
@@ -207,3 +330,13 @@ PRIMITIVES = {
     "cube": cube,
     "power": power,
 }
+
+QUICK = PRIMITIVES | {
+    "sigma": quick_sigma,
+    "Phi": quick_Phi,
+    "expm1": torch.expm1,
+    "damped": quick_damped,
+    "chosen": chosen,
+    "unless_nan": quick_unless_nan,
+}
+"""For ordinary CPU tensors."""
