@@ -199,14 +199,17 @@ def shape_of_rows(shape: Sequence[int], dim: int) -> tuple[int, int, int]:
 
 
 def _softmax(x: Tensor, dim: int) -> Tensor:
+    top = x.amax(dim, keepdim=True)
     if torch_runner.is_plain(x):
         # torch's own adds up a long row term by term, and loses digits.
-        e = (x - x.amax(dim, keepdim=True)).exp_()
+        e = (x - top).exp_()
         total = e.sum(dim, keepdim=True)
         if not torch_runner.may_have_nan(total):
             return e.div_(total)
-    distance, rest = _parts(x, dim)
-    return torch.exp(distance) / (1 + rest)
+    e = torch.exp(torch.fmin(x - top, x.new_zeros(())))  # 0 for the NaN of infinity less infinity
+    total = e.sum(dim, keepdim=True)
+    without_limit = (top == -torch.inf) | ((top == torch.inf) & (total > 1)) | top.isnan()
+    return e / torch.where(without_limit, torch.nan, total)
 
 
 def _log_softmax(x: Tensor, dim: int) -> Tensor:
@@ -225,6 +228,8 @@ def _parts(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 def _softmax_backward(g: Tensor, x: Tensor, dim: int) -> Tensor:
     p = _softmax(x, dim)
+    if torch_runner.is_plain(g) and torch_runner.is_plain(x):
+        return _centred(torch._softmax_backward_data(g, p, dim, p.dtype), p, dim)
     return _centred(p * (g - (p * g).sum(dim, keepdim=True)), p, dim)
 
 
@@ -238,7 +243,7 @@ def _centred(u: Tensor, p: Tensor, dim: int) -> Tensor:
 
     Next to a probability of 1, where the slope is 1 - p, these roundings would be all that is seen.
     """
-    return u - p * u.sum(dim, keepdim=True)
+    return torch.addcmul(u, p, u.sum(dim, keepdim=True), value=-1)
 
 
 def _softmax_vjp(dim, mask, v, x):

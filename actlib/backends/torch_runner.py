@@ -11,6 +11,7 @@ import linecache
 import math
 import operator
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,12 +19,12 @@ import torch
 from torch import Tensor
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
+from actlib.backends.torch_fused import Fused
 
-TILE = (1 << 15) - 64
+TILE = 1 << 15
 """Elements computed at a time on the CPU: the temporaries of a tile stay in cache.
 
-Just below the 2^15 from which torch would share an operation out among its threads: here whole tiles are shared out,
-so that threads wait for each other once a call, not once an operation.
+Each thread computes whole tiles, so that threads wait for each other once a call, not once an operation.
 """
 
 
@@ -34,8 +35,8 @@ def load(name: str, source: str) -> Callable:
     """
     file = f"<actlib {name}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    function = _defined(name, file, ast.parse(source), PRIMITIVES)
-    function.quick = _defined(name, file, _Chosen().visit(ast.parse(source)), QUICK)
+    function = _defined(name, file, _Mirrored(source).visit(ast.parse(source)), BRANCH_FREE)
+    function.quick = _defined(name, file, _Quick().visit(ast.parse(source)), QUICK)
     return function
 
 
@@ -45,8 +46,25 @@ def _defined(name: str, file: str, tree: ast.Module, primitives: dict[str, Calla
     return defined[name]
 
 
-class _Chosen(ast.NodeTransformer):
-    """Turns where(x > 0, a, b) into chosen(">", x, 0, a, b), which need not compare before it chooses."""
+class _Mirrored(ast.NodeTransformer):
+    """Turns sigma(-a) into mirrored_sigma(a) where there is sigma(a), too: the compiler sees that both take one exp."""
+
+    def __init__(self, source: str):
+        calls = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call) and n.func.id == "sigma")
+        self.arguments = {ast.unparse(call.args[0]) for call in calls}
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        if node.func.id == "sigma" and (text := ast.unparse(node.args[0])).startswith("-") and text[1:] in self.arguments:
+            return ast.Call(ast.Name("mirrored_sigma", ast.Load()), [ast.parse(text[1:], mode="eval").body], [])
+        return node
+
+
+class _Quick(ast.NodeTransformer):
+    """Turns where(x > 0, a, b) into chosen(">", x, 0, a, b), which need not compare before it chooses.
+
+    And a*sigma(x)*sigma(-x) into bell(a, x), which takes one exponential.
+    """
 
     RELATIONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 
@@ -60,6 +78,24 @@ class _Chosen(ast.NodeTransformer):
                 return ast.Call(ast.Name("chosen", ast.Load()), arguments, [])
         return node
 
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        factors = _factors(node)
+        texts = [ast.unparse(f) for f in factors]
+        for i, text in enumerate(texts):
+            mirror = f"sigma(-{text.removeprefix('sigma(')}"
+            if text.startswith("sigma(") and text.endswith(")") and mirror in texts:
+                (x,) = factors[i].args
+                rest = [f for k, f in enumerate(factors) if k not in (i, texts.index(mirror))] or [ast.Constant(1)]
+                product = functools.reduce(lambda a, b: ast.BinOp(a, ast.Mult(), b), rest)
+                return ast.Call(ast.Name("bell", ast.Load()), [self.visit(product), self.visit(x)], [])
+        return self.generic_visit(node)
+
+
+def _factors(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return _factors(node.left) + _factors(node.right)
+    return [node]
+
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     """Half precision is computed in float32 and rounded once, at the end."""
@@ -72,6 +108,7 @@ def run(
     shape: torch.Size,
     dtypes: Sequence[torch.dtype],
     compute: torch.dtype,
+    fused: Fused | None = None,
 ) -> list[Tensor]:
     """Evaluates a generated function on tensors and numbers.
 
@@ -81,14 +118,20 @@ def run(
         shape: Shape of the results.
         dtypes: Type of each result.
         compute: Type in which everything is computed.
+        fused: torch's own operation for it, where that fits.
 
     Returns:
         One tensor a result, in the memory order of the first tensor of that shape.
     """
-    like = leader(arguments, shape)
-    if not all(is_plain(a) for a in arguments if isinstance(a, Tensor)):
+    tensors = [a for a in arguments if isinstance(a, Tensor)]
+    like = leader(tensors, shape)
+    if not all(map(is_plain, tensors)):
         return evaluate(function, arguments, like, dtypes, compute)
     if like.numel() <= TILE:
+        if fused and like.numel() and _alike(arguments, dtypes, like) and fused.fits(*arguments):
+            outputs = [torch.empty_like(like) for _ in dtypes]
+            fused.run(*outputs, *arguments)
+            return outputs
         return evaluate(function.quick, arguments, like, dtypes, compute)
 
     outputs = [torch.empty_like(like, dtype=dtype) for dtype in dtypes]
@@ -96,15 +139,30 @@ def run(
     flat = [flatten(a.detach(), order) if isinstance(a, Tensor) and a.numel() > 1 else a for a in arguments]
     flat = [a.detach().to(compute).reshape(()) if isinstance(a, Tensor) and a.numel() == 1 else a for a in flat]
     targets = [flatten(out, order) for out in outputs]
+    fused = fused if _alike(flat, dtypes, targets[0]) else None
 
     def one_tile(start):
         tile = slice(start, start + TILE)
-        results = function.quick(*(a[tile].to(compute) if isinstance(a, Tensor) and a.ndim else a for a in flat))
-        for target, result in zip(targets, results if len(dtypes) > 1 else [results], strict=True):
-            target[tile].copy_(result) if isinstance(result, Tensor) else target[tile].fill_(result)
+        given = [a[tile] if isinstance(a, Tensor) and a.ndim else a for a in flat]
+        into = [target[tile] for target in targets]
+        if fused and fused.fits(*given):
+            fused.run(*into, *given)
+            return
+        results = function.quick(*(a.to(compute) if isinstance(a, Tensor) else a for a in given))
+        for target, result in zip(into, results if len(dtypes) > 1 else [results], strict=True):
+            target.copy_(result) if isinstance(result, Tensor) else target.fill_(result)
 
     share_out(one_tile, range(0, like.numel(), TILE))
     return outputs
+
+
+def _alike(arguments: Sequence[Tensor | float], dtypes: Sequence[torch.dtype], like: Tensor) -> bool:
+    """Whether shape, type and memory order of all tensors, results included, are those of one dense tensor."""
+    return all(dtype == like.dtype for dtype in dtypes) and all(
+        (a.dtype, a.shape, a.stride()) == (like.dtype, like.shape, like.stride())
+        for a in arguments
+        if isinstance(a, Tensor)
+    )
 
 
 def share_out(task: Callable, items: Iterable) -> None:
@@ -113,29 +171,41 @@ def share_out(task: Callable, items: Iterable) -> None:
     inference = torch.is_inference_mode_enabled()
 
     def work():
-        for item in items:
-            task(item)
-
-    def help_out():
         with torch.inference_mode(inference), torch.no_grad():
-            work()
+            for item in items:
+                task(item)
 
-    helpers = torch.get_num_threads() - 1
-    started = [_pool(helpers, os.getpid()).submit(help_out) for _ in range(helpers)]
-    try:
+    threads = torch.get_num_threads()
+    if threads == 1:
         work()
-    finally:
-        for helper in started:
-            helper.cancel() or helper.result()
+        return
+    for worker in [_pool(threads, os.getpid()).submit(work) for _ in range(threads)]:
+        worker.result()
 
 
 @functools.lru_cache(maxsize=1)
 def _pool(size: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a forked process has no threads but its own
-    return ThreadPoolExecutor(size, "actlib")
+    """Threads in each of which torch computes with one thread."""
+    started = threading.Barrier(size + 1)
+
+    def start():
+        torch.get_num_threads()  # which is when torch gives a thread the common number
+        torch.set_num_threads(1)
+        started.wait()
+
+    pool = ThreadPoolExecutor(size, "actlib", start)
+    for _ in range(size):
+        pool.submit(int)
+    started.wait()
+    torch.set_num_threads(size)  # for this thread and new ones, as it was
+    return pool
 
 
 def leader(arguments: Sequence[Tensor | float], shape: torch.Size) -> Tensor:
     """The tensor whose memory order the results take: the first of that shape, an expanded one last."""
+    first = arguments[0]
+    if first.shape == shape and first.is_contiguous():
+        return first
     candidates = [a for a in arguments if isinstance(a, Tensor) and a.shape == shape]
     return next((a for a in candidates if 0 not in a.stride()), candidates[0])
 
@@ -148,7 +218,7 @@ def evaluate(
     compute: torch.dtype,
 ) -> list[Tensor]:
     """Evaluates a generated function at once, in plain torch; the results have the shape of `like`."""
-    results = function(*(a.to(compute) if isinstance(a, Tensor) else a for a in arguments))
+    results = function(*[a.to(compute) if isinstance(a, Tensor) and a.dtype != compute else a for a in arguments])
     results = results if len(dtypes) > 1 else [results]
     return [_placed(result, like, dtype) for result, dtype in zip(results, dtypes, strict=True)]
 
@@ -177,7 +247,7 @@ def is_plain(x: Tensor) -> bool:
     return (
         not torch.compiler.is_compiling()
         and type(x) in (Tensor, torch.nn.Parameter)
-        and x.device.type == "cpu"
+        and x.is_cpu
         and not torch._C._functorch.is_functorch_wrapped_tensor(x)
         and not torch._C._functorch.is_legacy_batchedtensor(x)
         and torch._C._len_torch_dispatch_stack() == 0
@@ -189,10 +259,24 @@ def sigma(x):
     return where(x < 0, e, 1) / (1 + e)
 
 
+def mirrored_sigma(x):
+    """sigma(-x), by the steps of sigma(x)."""
+    e = torch.exp(-x.abs())
+    return where(x < 0, 1, e) / (1 + e)
+
+
 def quick_sigma(x):
     lowest = -708.0 if x.dtype == torch.float64 else -87.0
     # Below, 1 + exp(-x) overflows although sigma is no zero yet.
     return torch.sigmoid(x) if x.numel() and x.amin().item() > lowest else sigma(x)
+
+
+def bell(factor, x):
+    """factor * sigma(x) * sigma(-x)."""
+    tail = quick_sigma(x.abs().neg_())
+    if isinstance(factor, Tensor) and factor.shape == x.shape:
+        return sigmoid_backward(factor, tail)  # factor * (1 - tail) * tail
+    return factor * ((1 - tail) * tail)
 
 
 def softplus(x):
@@ -219,7 +303,13 @@ def phi(x):
 
 
 def expm1(x):
-    return torch.tanh(x * 0.5) * (torch.exp(x) + 1)  # torch's compiler turns expm1 into exp(x) - 1, which cancels
+    # torch's compiler turns its own into exp(x) - 1, which cancels near 0.
+    if x.dtype == torch.float64:
+        return torch.tanh(x * 0.5) * (torch.exp(x) + 1)
+    series = torch.full_like(x, 1 / math.factorial(9))
+    for n in range(8, 0, -1):
+        series = series * x + 1 / math.factorial(n)
+    return where(x.abs() < 0.5, series * x, torch.exp(x) - 1)
 
 
 def damped(factor, by):
@@ -266,6 +356,7 @@ def _chosen(x: Tensor, bound: float, above: Tensor | float, below: Tensor | floa
     return first.bitwise_or_(second).view(x.dtype)
 
 
+sigmoid_backward = torch.ops.aten.sigmoid_backward.default
 threshold_backward = torch.ops.aten.threshold_backward.default  # 0 where x <= bound, else its first argument
 BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
@@ -331,8 +422,12 @@ PRIMITIVES = {
     "power": power,
 }
 
+BRANCH_FREE = PRIMITIVES | {"mirrored_sigma": mirrored_sigma}
+"""For all tensors."""
+
 QUICK = PRIMITIVES | {
     "sigma": quick_sigma,
+    "bell": bell,
     "Phi": quick_Phi,
     "expm1": torch.expm1,
     "damped": quick_damped,
