@@ -206,10 +206,12 @@ def _softmax(x: Tensor, dim: int) -> Tensor:
         total = e.sum(dim, keepdim=True)
         if not torch_runner.may_have_nan(total):
             return e.div_(total)
-    e = torch.exp(torch.fmin(x - top, x.new_zeros(())))  # 0 for the NaN of infinity less infinity
+    # Halves, so that infinity differs from the largest number when both are made finite; no choice is made for each
+    # score, which a compiler would write down for backward.
+    largest = torch.finfo(x.dtype).max
+    e = torch.exp(((x * 0.5).clamp(max=largest) - (top * 0.5).clamp(max=largest)) * 2)
     total = e.sum(dim, keepdim=True)
-    without_limit = (top == -torch.inf) | ((top == torch.inf) & (total > 1)) | top.isnan()
-    return e / torch.where(without_limit, torch.nan, total)
+    return e / torch.where((top == torch.inf) & (total > 1), torch.nan, total)
 
 
 def _log_softmax(x: Tensor, dim: int) -> Tensor:
