@@ -79,7 +79,7 @@ def _silu_fits(x: Tensor, *beta: Tensor | float) -> bool:
     return low.item() > -87 and high.item() < torch.inf
 
 
-def _silu_backward_fits(g: Tensor, x: Tensor, *beta: Tensor | float) -> bool:
+def _silu_backward_fits(g: Tensor, x: Tensor, *beta: Tensor | float) -> bool:  # noqa: ARG001
     """torch's 1 - sigma(x) has lost digits that float32 would show."""
     return x.dtype in HALF and _silu_fits(x, *beta)
 

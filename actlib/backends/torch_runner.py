@@ -50,14 +50,31 @@ class _Mirrored(ast.NodeTransformer):
     """Turns sigma(-a) into mirrored_sigma(a) where there is sigma(a), too: the compiler sees that both take one exp."""
 
     def __init__(self, source: str):
-        calls = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call) and n.func.id == "sigma")
-        self.arguments = {ast.unparse(call.args[0]) for call in calls}
+        self.arguments = {a for a in map(_gated, ast.walk(ast.parse(source))) if a}
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
         self.generic_visit(node)
-        if node.func.id == "sigma" and (text := ast.unparse(node.args[0])).startswith("-") and text[1:] in self.arguments:
-            return ast.Call(ast.Name("mirrored_sigma", ast.Load()), [ast.parse(text[1:], mode="eval").body], [])
+        argument = _gated(node, mirrored=True)
+        if argument in self.arguments:
+            return ast.Call(ast.Name("mirrored_sigma", ast.Load()), [ast.parse(argument, mode="eval").body], [])
         return node
+
+
+def _gated(node: ast.AST, *, mirrored: bool = False) -> str | None:
+    """The text of a in sigma(a), or in sigma(-a); None for anything else."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "sigma"):
+        return None
+    text = ast.unparse(node.args[0])
+    if not mirrored:
+        return text
+    first = node.args[0]
+    while isinstance(first, ast.BinOp) and isinstance(first.op, (ast.Mult, ast.Div)):
+        first = first.left
+    is_minus = isinstance(first, ast.UnaryOp) and isinstance(first.op, ast.USub)
+    return ast.unparse(ast.parse(text[1:])) if is_minus else None
+
+
+RELATIONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 
 
 class _Quick(ast.NodeTransformer):
@@ -66,13 +83,11 @@ class _Quick(ast.NodeTransformer):
     And a*sigma(x)*sigma(-x) into bell(a, x), which takes one exponential.
     """
 
-    RELATIONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
-
     def visit_Call(self, node: ast.Call) -> ast.Call:
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and node.func.id == "where" and isinstance(node.args[0], ast.Compare):
             condition, *cases = node.args
-            relation = self.RELATIONS.get(type(condition.ops[0]))
+            relation = RELATIONS.get(type(condition.ops[0]))
             if relation and len(condition.ops) == 1:
                 arguments = [ast.Constant(relation), condition.left, condition.comparators[0], *cases]
                 return ast.Call(ast.Name("chosen", ast.Load()), arguments, [])
@@ -80,14 +95,12 @@ class _Quick(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         factors = _factors(node)
-        texts = [ast.unparse(f) for f in factors]
-        for i, text in enumerate(texts):
-            mirror = f"sigma(-{text.removeprefix('sigma(')}"
-            if text.startswith("sigma(") and text.endswith(")") and mirror in texts:
-                (x,) = factors[i].args
-                rest = [f for k, f in enumerate(factors) if k not in (i, texts.index(mirror))] or [ast.Constant(1)]
+        mirrored = {_gated(f, mirrored=True): f for f in factors}
+        for gate in factors:
+            if (argument := _gated(gate)) in mirrored and argument:
+                rest = [f for f in factors if f not in (gate, mirrored[argument])] or [ast.Constant(1)]
                 product = functools.reduce(lambda a, b: ast.BinOp(a, ast.Mult(), b), rest)
-                return ast.Call(ast.Name("bell", ast.Load()), [self.visit(product), self.visit(x)], [])
+                return ast.Call(ast.Name("bell", ast.Load()), [self.visit(product), self.visit(gate.args[0])], [])
         return self.generic_visit(node)
 
 
@@ -335,8 +348,8 @@ def chosen(relation, x, bound, value, other):
 
     Where x is NaN, it is NaN if one of the cases is, or else either of them: what generated code makes of it is NaN.
     """
-    plain = isinstance(x, Tensor) and not isinstance(bound, Tensor)
-    if not plain or any(isinstance(v, Tensor) and v.shape != x.shape for v in (value, other)):
+    simple = isinstance(x, Tensor) and not isinstance(bound, Tensor) and math.isfinite(bound)
+    if not simple or any(isinstance(v, Tensor) and v.shape != x.shape for v in (value, other)):
         return where(COMPARE[relation](x, bound), value, other)
     if relation in ("<", ">="):
         x, bound = -x, -bound
