@@ -201,11 +201,14 @@ def shape_of_rows(shape: Sequence[int], dim: int) -> tuple[int, int, int]:
 def _softmax(x: Tensor, dim: int) -> Tensor:
     top = x.amax(dim, keepdim=True)
     if torch_runner.is_plain(x):
-        # torch's own adds up a long row term by term, and loses digits.
-        e = (x - top).exp_()
-        total = e.sum(dim, keepdim=True)
+        if x.shape[dim] > 16:  # torch's own adds up a long row term by term, and loses digits
+            p = (x - top).exp_()
+            total = p.sum(dim, keepdim=True)
+            p.div_(total)
+        else:
+            total = p = torch.softmax(x, dim)
         if not torch_runner.may_have_nan(total):
-            return e.div_(total)
+            return p
     # Halves, so that infinity differs from the largest number when both are made finite; no choice is made for each
     # score, which a compiler would write down for backward.
     largest = torch.finfo(x.dtype).max
