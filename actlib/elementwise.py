@@ -15,7 +15,7 @@ from sympy import Expr, Symbol
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from actlib.backends import torch_runner
+from actlib.backends import torch_fused, torch_runner
 from actlib.formula import source
 from actlib.formula.primitives import derivative, scaled, stable
 
@@ -161,6 +161,10 @@ class Elementwise:
     def _function(self):
         return torch_runner.load(self.name, self.torch_source)
 
+    @functools.cached_property
+    def _fused(self):
+        return torch_fused.find(self.symbols, self.outputs)
+
     @functools.cache  # noqa: B019
     def _kernel(self, kinds: tuple[str, ...]):
         from actlib.backends import triton_runner
@@ -174,7 +178,7 @@ class Elementwise:
         dtypes = [compute if k is None else arguments[k].dtype for k in self._like]
         if compute == torch.float32 and runs_kernels(x):
             return self.run_kernel(arguments, x.shape, dtypes)
-        return torch_runner.run(self._function, arguments, x.shape, dtypes, compute)
+        return torch_runner.run(self._function, arguments, x.shape, dtypes, compute, self._fused)
 
     def run_kernel(self, arguments, shape, dtypes) -> list[Tensor]:
         """Computes the outputs by the Triton kernel, whatever the device."""
@@ -251,7 +255,8 @@ class _Apply(torch.autograd.Function):
         if wanted:
             results = _apply(ctx.op.vjp(wanted), (*upstream, *arguments))
             for i, gradient in zip(wanted, results if len(wanted) > 1 else [results], strict=True):
-                gradients[i] = _as_argument(gradient, arguments[i])
+                full = i < len(ctx.op.inputs)  # only parameters were broadcast
+                gradients[i] = gradient if full else _as_argument(gradient, arguments[i])
         return None, *gradients
 
     @staticmethod

@@ -170,15 +170,26 @@ class _Operation:
         x = tensors[-1]
         outer, length, inner = shape_of_rows(x.shape, dim)
         split = 0 if outer > 1 else 2
-        given = [t.reshape(outer, length, inner) for t in (*tensors, *([] if mask is None else [mask.expand(x.shape)]))]
+        given = [*tensors, *([] if mask is None else [mask.expand(x.shape)])]
+        given = [t.detach().reshape(outer, length, inner) for t in given]
         result = torch.empty_like(x, memory_format=torch.contiguous_format)
         pieces = [result.view(outer, length, inner), *given]
-        step = max(1, torch_runner.TILE // (x.numel() // pieces[0].shape[split]))
-        for out, *tile in zip(*(p.split(step, split) for p in pieces), strict=True):
-            # Contiguous rows of torch's own dimension are what its quick functions are made for.
+        one = x.numel() // pieces[0].shape[split]
+        step = max(1, torch_runner.TILE // one)
+
+        def one_tile(start):
+            # A last dimension of 1 keeps torch from its quick sums.
+            out, *tile = (p.narrow(split, start, min(step, p.shape[split] - start)) for p in pieces)
             out, *tile = (t.squeeze(2) if inner == 1 else t for t in (out, *tile))
             tile_mask = None if mask is None else tile.pop()
             out.copy_(self._evaluate(1, tile_mask, tile, compute))
+
+        starts = range(0, pieces[0].shape[split], step)
+        if one <= torch_runner.TILE:
+            torch_runner.share_out(one_tile, starts)
+        else:  # torch shares out the operations on so long a row
+            for start in starts:
+                one_tile(start)
         return result
 
 
@@ -188,13 +199,22 @@ def shape_of_rows(shape: Sequence[int], dim: int) -> tuple[int, int, int]:
 
 
 def _softmax(x: Tensor, dim: int) -> Tensor:
+    top = x.amax(dim, keepdim=True)
     if torch_runner.is_plain(x):
-        p = torch.softmax(x, dim)
-        if not p.select(dim, 0).isnan().any():
-            # torch adds up a long row term by term, and loses digits; its sum of the results has them.
-            return p / p.sum(dim, keepdim=True) if x.shape[dim] > 16 else p
-    distance, rest = _parts(x, dim)
-    return torch.exp(distance) / (1 + rest)
+        if x.shape[dim] > 16:  # torch's own adds up a long row term by term, and loses digits
+            p = (x - top).exp_()
+            total = p.sum(dim, keepdim=True)
+            p.div_(total)
+        else:
+            total = p = torch.softmax(x, dim)
+        if not torch_runner.may_have_nan(total):
+            return p
+    # Halves, so that infinity differs from the largest number when both are made finite; no choice is made for each
+    # score, which a compiler would write down for backward.
+    largest = torch.finfo(x.dtype).max
+    e = torch.exp(((x * 0.5).clamp(max=largest) - (top * 0.5).clamp(max=largest)) * 2)
+    total = e.sum(dim, keepdim=True)
+    return e / torch.where((top == torch.inf) & (total > 1), torch.nan, total)
 
 
 def _log_softmax(x: Tensor, dim: int) -> Tensor:
@@ -213,6 +233,8 @@ def _parts(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 def _softmax_backward(g: Tensor, x: Tensor, dim: int) -> Tensor:
     p = _softmax(x, dim)
+    if torch_runner.is_plain(g) and torch_runner.is_plain(x):
+        return _centred(torch._softmax_backward_data(g, p, dim, p.dtype), p, dim)
     return _centred(p * (g - (p * g).sum(dim, keepdim=True)), p, dim)
 
 
@@ -226,7 +248,7 @@ def _centred(u: Tensor, p: Tensor, dim: int) -> Tensor:
 
     Next to a probability of 1, where the slope is 1 - p, these roundings would be all that is seen.
     """
-    return u - p * u.sum(dim, keepdim=True)
+    return torch.addcmul(u, p, u.sum(dim, keepdim=True), value=-1)
 
 
 def _softmax_vjp(dim, mask, v, x):

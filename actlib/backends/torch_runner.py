@@ -1,29 +1,113 @@
 """Generated torch functions: the primitives they call, and the loop that runs them over a tensor.
 
-Every primitive has one branch-free form, which compilers, batched and meta tensors and GPUs take. On ordinary CPU
-tensors, torch's own faster function is used where a glance at the data shows that it is right there.
+Every primitive has a branch-free form, which compilers, batched and meta tensors and GPUs take. Ordinary CPU tensors
+take quick forms: there a glance at the data shows where torch's own faster function is right, and a choice between two
+cases costs no branch for each element.
 """
 
+import ast
+import functools
 import linecache
 import math
-from collections.abc import Callable, Sequence
+import operator
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
+from actlib.backends.torch_fused import Fused
 
-TILE = 1 << 18
-"""Elements computed at a time on the CPU: the temporaries of a tile stay in cache."""
+TILE = 1 << 15
+"""Elements computed at a time on the CPU: the temporaries of a tile stay in cache.
+
+Each thread computes whole tiles, so that threads wait for each other once a call, not once an operation.
+"""
 
 
 def load(name: str, source: str) -> Callable:
-    """The function that the source defines, with a name and lines that tracebacks and `inspect` can show."""
+    """The function that the source defines, with a name and lines that tracebacks and `inspect` can show.
+
+    Its attribute `quick` is the same function for ordinary CPU tensors alone.
+    """
     file = f"<actlib {name}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    function = _defined(name, file, _Mirrored(source).visit(ast.parse(source)), BRANCH_FREE)
+    function.quick = _defined(name, file, _Quick().visit(ast.parse(source)), QUICK)
+    return function
+
+
+def _defined(name: str, file: str, tree: ast.Module, primitives: dict[str, Callable]) -> Callable:
     defined = {}  # apart from the primitives: a function named tanh calls the primitive, not itself
-    exec(compile(source, file, "exec"), dict(PRIMITIVES), defined)
+    exec(compile(ast.fix_missing_locations(tree), file, "exec"), dict(primitives), defined)
     return defined[name]
+
+
+class _Mirrored(ast.NodeTransformer):
+    """Turns sigma(-a) into mirrored_sigma(a) where there is sigma(a), too: the compiler sees that both take one exp."""
+
+    def __init__(self, source: str):
+        self.arguments = {a for a in map(_gated, ast.walk(ast.parse(source))) if a}
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        argument = _gated(node, mirrored=True)
+        if argument in self.arguments:
+            return ast.Call(ast.Name("mirrored_sigma", ast.Load()), [ast.parse(argument, mode="eval").body], [])
+        return node
+
+
+def _gated(node: ast.AST, *, mirrored: bool = False) -> str | None:
+    """The text of a in sigma(a), or in sigma(-a); None for anything else."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "sigma"):
+        return None
+    text = ast.unparse(node.args[0])
+    if not mirrored:
+        return text
+    first = node.args[0]
+    while isinstance(first, ast.BinOp) and isinstance(first.op, (ast.Mult, ast.Div)):
+        first = first.left
+    is_minus = isinstance(first, ast.UnaryOp) and isinstance(first.op, ast.USub)
+    return ast.unparse(ast.parse(text[1:])) if is_minus else None
+
+
+RELATIONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
+
+
+class _Quick(ast.NodeTransformer):
+    """Turns where(x > 0, a, b) into chosen(">", x, 0, a, b), which need not compare before it chooses.
+
+    And a*sigma(x)*sigma(-x) into bell(a, x), which takes one exponential.
+    """
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "where" and isinstance(node.args[0], ast.Compare):
+            condition, *cases = node.args
+            relation = RELATIONS.get(type(condition.ops[0]))
+            if relation and len(condition.ops) == 1:
+                arguments = [ast.Constant(relation), condition.left, condition.comparators[0], *cases]
+                return ast.Call(ast.Name("chosen", ast.Load()), arguments, [])
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        factors = _factors(node)
+        mirrored = {_gated(f, mirrored=True): f for f in factors}
+        for gate in factors:
+            if (argument := _gated(gate)) in mirrored and argument:
+                rest = [f for f in factors if f not in (gate, mirrored[argument])] or [ast.Constant(1)]
+                product = functools.reduce(lambda a, b: ast.BinOp(a, ast.Mult(), b), rest)
+                return ast.Call(ast.Name("bell", ast.Load()), [self.visit(product), self.visit(gate.args[0])], [])
+        return self.generic_visit(node)
+
+
+def _factors(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return _factors(node.left) + _factors(node.right)
+    return [node]
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -37,6 +121,7 @@ def run(
     shape: torch.Size,
     dtypes: Sequence[torch.dtype],
     compute: torch.dtype,
+    fused: Fused | None = None,
 ) -> list[Tensor]:
     """Evaluates a generated function on tensors and numbers.
 
@@ -46,29 +131,94 @@ def run(
         shape: Shape of the results.
         dtypes: Type of each result.
         compute: Type in which everything is computed.
+        fused: torch's own operation for it, where that fits.
 
     Returns:
         One tensor a result, in the memory order of the first tensor of that shape.
     """
-    like = leader(arguments, shape)
-    if not (is_plain(like) and like.numel() > TILE):
+    tensors = [a for a in arguments if isinstance(a, Tensor)]
+    like = leader(tensors, shape)
+    if not all(map(is_plain, tensors)):
         return evaluate(function, arguments, like, dtypes, compute)
+    if like.numel() <= TILE:
+        if fused and like.numel() and _alike(arguments, dtypes, like) and fused.fits(*arguments):
+            outputs = [torch.empty_like(like) for _ in dtypes]
+            fused.run(*outputs, *arguments)
+            return outputs
+        return evaluate(function.quick, arguments, like, dtypes, compute)
 
     outputs = [torch.empty_like(like, dtype=dtype) for dtype in dtypes]
     order = outputs[0]
-    flat = [flatten(a, order) if isinstance(a, Tensor) and a.numel() > 1 else a for a in arguments]
-    flat = [a.to(compute).reshape(()) if isinstance(a, Tensor) and a.numel() == 1 else a for a in flat]
+    flat = [flatten(a.detach(), order) if isinstance(a, Tensor) and a.numel() > 1 else a for a in arguments]
+    flat = [a.detach().to(compute).reshape(()) if isinstance(a, Tensor) and a.numel() == 1 else a for a in flat]
     targets = [flatten(out, order) for out in outputs]
-    for start in range(0, like.numel(), TILE):
+    fused = fused if _alike(flat, dtypes, targets[0]) else None
+
+    def one_tile(start):
         tile = slice(start, start + TILE)
-        results = function(*(a[tile].to(compute) if isinstance(a, Tensor) and a.ndim else a for a in flat))
-        for target, result in zip(targets, results if len(dtypes) > 1 else [results], strict=True):
-            target[tile].copy_(result) if isinstance(result, Tensor) else target[tile].fill_(result)
+        given = [a[tile] if isinstance(a, Tensor) and a.ndim else a for a in flat]
+        into = [target[tile] for target in targets]
+        if fused and fused.fits(*given):
+            fused.run(*into, *given)
+            return
+        results = function.quick(*(a.to(compute) if isinstance(a, Tensor) else a for a in given))
+        for target, result in zip(into, results if len(dtypes) > 1 else [results], strict=True):
+            target.copy_(result) if isinstance(result, Tensor) else target.fill_(result)
+
+    share_out(one_tile, range(0, like.numel(), TILE))
     return outputs
+
+
+def _alike(arguments: Sequence[Tensor | float], dtypes: Sequence[torch.dtype], like: Tensor) -> bool:
+    """Whether shape, type and memory order of all tensors, results included, are those of one dense tensor."""
+    return all(dtype == like.dtype for dtype in dtypes) and all(
+        (a.dtype, a.shape, a.stride()) == (like.dtype, like.shape, like.stride())
+        for a in arguments
+        if isinstance(a, Tensor)
+    )
+
+
+def share_out(task: Callable, items: Iterable) -> None:
+    """Calls the task with each item, on as many threads as torch has; whichever is free takes the next one."""
+    items = iter(items)  # one for all threads: taking the next item is one step of the interpreter
+    inference = torch.is_inference_mode_enabled()
+
+    def work():
+        with torch.inference_mode(inference), torch.no_grad():
+            for item in items:
+                task(item)
+
+    threads = torch.get_num_threads()
+    if threads == 1:
+        work()
+        return
+    for worker in [_pool(threads, os.getpid()).submit(work) for _ in range(threads)]:
+        worker.result()
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(size: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a forked process has no threads but its own
+    """Threads in each of which torch computes with one thread."""
+    started = threading.Barrier(size + 1)
+
+    def start():
+        torch.get_num_threads()  # which is when torch gives a thread the common number
+        torch.set_num_threads(1)
+        started.wait()
+
+    pool = ThreadPoolExecutor(size, "actlib", start)
+    for _ in range(size):
+        pool.submit(int)
+    started.wait()
+    torch.set_num_threads(size)  # for this thread and new ones, as it was
+    return pool
 
 
 def leader(arguments: Sequence[Tensor | float], shape: torch.Size) -> Tensor:
     """The tensor whose memory order the results take: the first of that shape, an expanded one last."""
+    first = arguments[0]
+    if first.shape == shape and first.is_contiguous():
+        return first
     candidates = [a for a in arguments if isinstance(a, Tensor) and a.shape == shape]
     return next((a for a in candidates if 0 not in a.stride()), candidates[0])
 
@@ -81,7 +231,7 @@ def evaluate(
     compute: torch.dtype,
 ) -> list[Tensor]:
     """Evaluates a generated function at once, in plain torch; the results have the shape of `like`."""
-    results = function(*(a.to(compute) if isinstance(a, Tensor) else a for a in arguments))
+    results = function(*[a.to(compute) if isinstance(a, Tensor) and a.dtype != compute else a for a in arguments])
     results = results if len(dtypes) > 1 else [results]
     return [_placed(result, like, dtype) for result, dtype in zip(results, dtypes, strict=True)]
 
@@ -110,22 +260,36 @@ def is_plain(x: Tensor) -> bool:
     return (
         not torch.compiler.is_compiling()
         and type(x) in (Tensor, torch.nn.Parameter)
-        and x.device.type == "cpu"
+        and x.is_cpu
         and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+        and not torch._C._functorch.is_legacy_batchedtensor(x)
         and torch._C._len_torch_dispatch_stack() == 0
     )
 
 
-def _above(x: Tensor, bound32: float, bound64: float) -> bool:
-    """Whether it may be seen that all of x is above the bound of its type (NaN is not)."""
-    return is_plain(x) and x.numel() > 0 and bool(x.amin() > (bound64 if x.dtype == torch.float64 else bound32))
-
-
 def sigma(x):
-    if _above(x, -87.0, -708.0):  # below, 1 + exp(-x) overflows although sigma is no zero yet
-        return torch.sigmoid(x)
     e = torch.exp(-x.abs())
     return where(x < 0, e, 1) / (1 + e)
+
+
+def mirrored_sigma(x):
+    """sigma(-x), by the steps of sigma(x)."""
+    e = torch.exp(-x.abs())
+    return where(x < 0, 1, e) / (1 + e)
+
+
+def quick_sigma(x):
+    lowest = -708.0 if x.dtype == torch.float64 else -87.0
+    # Below, 1 + exp(-x) overflows although sigma is no zero yet.
+    return torch.sigmoid(x) if x.numel() and x.amin().item() > lowest else sigma(x)
+
+
+def bell(factor, x):
+    """factor * sigma(x) * sigma(-x)."""
+    tail = quick_sigma(x.abs().neg_())
+    if isinstance(factor, Tensor) and factor.shape == x.shape:
+        return sigmoid_backward(factor, tail)  # factor * (1 - tail) * tail
+    return factor * ((1 - tail) * tail)
 
 
 def softplus(x):
@@ -133,8 +297,8 @@ def softplus(x):
 
 
 def Phi(x):
-    if x.dtype == torch.float64 or is_plain(x):  # erfc, not 1 + erf: that loses all its digits below -5.5
-        return torch.special.erfc(x * -math.sqrt(0.5)) * 0.5
+    if x.dtype == torch.float64:
+        return quick_Phi(x)
     u = 1 / (1 + PHI_SCALE * x.abs())
     p = torch.full_like(u, PHI_TAIL[-1])
     for coefficient in PHI_TAIL[-2::-1]:
@@ -143,21 +307,31 @@ def Phi(x):
     return where(x > 0, 1 - tail, tail)
 
 
+def quick_Phi(x):
+    return torch.special.erfc(x * -math.sqrt(0.5)) * 0.5  # not 1 + erf, which loses all its digits below -5.5
+
+
 def phi(x):
     return torch.exp(x * x * -0.5) * 0.3989422804014327
 
 
 def expm1(x):
-    if is_plain(x):
-        return torch.expm1(x)
-    return torch.tanh(x * 0.5) * (torch.exp(x) + 1)  # torch's compiler turns expm1 into exp(x) - 1, which cancels
+    # torch's compiler turns its own into exp(x) - 1, which cancels near 0.
+    if x.dtype == torch.float64:
+        return torch.tanh(x * 0.5) * (torch.exp(x) + 1)
+    series = torch.full_like(x, 1 / math.factorial(9))
+    for n in range(8, 0, -1):
+        series = series * x + 1 / math.factorial(n)
+    return where(x.abs() < 0.5, series * x, torch.exp(x) - 1)
 
 
 def damped(factor, by):
+    return where(by == 0, 0, factor * by)
+
+
+def quick_damped(factor, by):
     product = factor * by
-    if is_plain(product) and product.numel() and not product.amin().isnan():  # no infinity has met a zero
-        return product
-    return where(by == 0, 0, product)
+    return where(by == 0, 0, product) if may_have_nan(product) else product  # NaN: infinity has met a zero
 
 
 def where(condition, value, other):
@@ -169,8 +343,61 @@ def where(condition, value, other):
     return torch.where(condition, value, other)
 
 
+def chosen(relation, x, bound, value, other):
+    """where(x > bound, value, other), or with another relation, for an x that is not NaN.
+
+    Where x is NaN, it is NaN if one of the cases is, or else either of them: what generated code makes of it is NaN.
+    """
+    simple = isinstance(x, Tensor) and not isinstance(bound, Tensor) and math.isfinite(bound)
+    if not simple or any(isinstance(v, Tensor) and v.shape != x.shape for v in (value, other)):
+        return where(COMPARE[relation](x, bound), value, other)
+    if relation in ("<", ">="):
+        x, bound = -x, -bound
+    return _chosen(x, bound, value, other) if relation in "><" else _chosen(x, bound, other, value)
+
+
+def _chosen(x: Tensor, bound: float, above: Tensor | float, below: Tensor | float) -> Tensor:
+    """Each case with 0 for what the other one decides, and their bits put together; torch.where is far slower."""
+    cases = []
+    if isinstance(above, Tensor) or above != 0:
+        cases.append(threshold_backward(_as_tensor(above, x.dtype), x, bound))
+    if isinstance(below, Tensor) or below != 0:
+        cases.append(threshold_backward(_as_tensor(below, x.dtype), -x, _next_below(-bound, x.dtype)))
+    if len(cases) < 2:
+        return cases[0] if cases else torch.zeros_like(x)
+    first, second = (c.view(BITS[x.dtype]) for c in cases)
+    return first.bitwise_or_(second).view(x.dtype)
+
+
+sigmoid_backward = torch.ops.aten.sigmoid_backward.default
+threshold_backward = torch.ops.aten.threshold_backward.default  # 0 where x <= bound, else its first argument
+BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
+COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+
+
+@functools.lru_cache
+def _next_below(bound: float, dtype: torch.dtype) -> float:
+    return torch.nextafter(torch.tensor(bound, dtype=dtype), torch.tensor(-torch.inf, dtype=dtype)).item()
+
+
+def _as_tensor(value: Tensor | float, dtype: torch.dtype) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.full((), value, dtype=dtype)
+
+
 def unless_nan(value, x):
     return where(x == x, value.to(x.dtype) if isinstance(value, Tensor) and isinstance(x, Tensor) else value, x)
+
+
+def quick_unless_nan(value, x):
+    if isinstance(value, Tensor) and isinstance(x, Tensor) and value.shape == x.shape and not may_have_nan(x):
+        return value.to(x.dtype)
+    return unless_nan(value, x)
+
+
+def may_have_nan(x: Tensor) -> bool:
+    """Whether NaN may be among the elements."""
+    total = x.sum().item()  # NaN if one is there, or infinities of both signs; quicker than to look for NaN itself
+    return total != total
 
 
 def square(x):
@@ -207,3 +434,17 @@ PRIMITIVES = {
     "cube": cube,
     "power": power,
 }
+
+BRANCH_FREE = PRIMITIVES | {"mirrored_sigma": mirrored_sigma}
+"""For all tensors."""
+
+QUICK = PRIMITIVES | {
+    "sigma": quick_sigma,
+    "bell": bell,
+    "Phi": quick_Phi,
+    "expm1": torch.expm1,
+    "damped": quick_damped,
+    "chosen": chosen,
+    "unless_nan": quick_unless_nan,
+}
+"""For ordinary CPU tensors."""
