@@ -349,10 +349,12 @@ def test_no_page_shuts_a_reader_out(browser, address, name):
                 document.querySelectorAll('.toggle-button').forEach((e) => e.click());
                 document.querySelectorAll('details').forEach((e) => (e.open = true));
                 await new Promise((done) => setTimeout(done, 600));  // the theme answers after 300
+                // What formulas and figures are made of is many thousand elements, and nothing that axe would judge.
+                document.querySelectorAll('mjx-container *, .act-figure svg *').forEach((e) => e.remove());
                 const options = {preload: false, resultTypes: ['violations']};
-                const light = await axe.run({exclude: 'mjx-container'}, options);
+                const light = await axe.run(options);
                 document.documentElement.dataset.theme = 'dark';
-                const dark = await axe.run({exclude: 'mjx-container'}, {...options, runOnly: ['color-contrast']});
+                const dark = await axe.run({...options, runOnly: ['color-contrast']});
                 return [...light.violations, ...dark.violations]
                     .filter((v) => ['serious', 'critical'].includes(v.impact))
                     .map((v) => [v.id, v.nodes.length, v.nodes[0].html.slice(0, 200), v.nodes[0].failureSummary]);

@@ -412,6 +412,16 @@ def test_what_takes_too_long_is_ended_and_the_page_goes_on(own):
     assert own.derive("tanh(x)") == "Derived."
 
 
+def test_opened_as_a_file_it_draws_and_says_what_it_lacks(browser, site):
+    with Visit(browser, f"{(site / 'book' / 'explorer.html').as_uri()}#f=swish:2") as visit:
+        assert visit.page.locator("#act-explorer canvas").count() == 3
+        assert visit.page.locator("#act-explorer tbody td").first.inner_text() == f"{1 / (1 + math.exp(-2)):.6g}"
+        visit.page.fill("#exp-formula", "x")
+        visit.page.locator(".exp-derive").click()
+        assert "Serve the book" in visit.page.locator("#exp-status").inner_text()
+        assert visit.trouble == []
+
+
 def test_own_code_of_the_page_has_no_eval(site):
     scripts = [p for p in (site / "_static" / "explorer").glob("*.js") if p.name != "functions.js"]
     assert len(scripts) >= 6

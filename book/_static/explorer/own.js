@@ -92,7 +92,7 @@ export function start(root, changed) {
         ready = false;
         bar.hidden = false;
         bar.value = 0;
-        worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+        worker = new Worker(root.dataset.worker, { type: "module" });
         worker.onerror = (event) => end(`Python could not be loaded: ${event.message ?? "no answer"}`, true);
         worker.onmessage = ({ data }) => heard(data);
     }
