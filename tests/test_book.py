@@ -1,7 +1,6 @@
 """The book: what nbval does not guard, the build, its links, and its pages in a real browser."""
 
 import functools
-import importlib.resources
 import json
 import os
 import pathlib
@@ -15,7 +14,7 @@ import bs4
 import nbformat
 import pytest
 import yaml
-from conftest import ROOT, Visit
+from conftest import ROOT, Visit, barriers
 from falsifier import falsified
 
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -341,26 +340,8 @@ def test_ink_stands_out_from_the_page(browser, address, name, theme):
 @pytest.mark.parametrize("name", [*PAGES, "../search"])
 def test_no_page_shuts_a_reader_out(browser, address, name):
     """axe-core finds no serious or critical barrier, in light and dark, with everything unfolded."""
-    axe = (importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text()
     with Visit(browser, f"{address}/book/{name}.html", color_scheme="light") as visit:
-        visit.page.evaluate(axe)
-        found = visit.page.evaluate(
-            """async () => {
-                document.querySelectorAll('.toggle-button').forEach((e) => e.click());
-                document.querySelectorAll('details').forEach((e) => (e.open = true));
-                await new Promise((done) => setTimeout(done, 600));  // the theme answers after 300
-                // What formulas and figures are made of is many thousand elements, and nothing that axe would judge.
-                document.querySelectorAll('mjx-container *, .act-figure svg *').forEach((e) => e.remove());
-                const options = {preload: false, resultTypes: ['violations']};
-                const light = await axe.run(options);
-                document.documentElement.dataset.theme = 'dark';
-                const dark = await axe.run({...options, runOnly: ['color-contrast']});
-                return [...light.violations, ...dark.violations]
-                    .filter((v) => ['serious', 'critical'].includes(v.impact))
-                    .map((v) => [v.id, v.nodes.length, v.nodes[0].html.slice(0, 200), v.nodes[0].failureSummary]);
-            }"""
-        )
-        assert found == []
+        assert barriers(visit.page) == []
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -6,7 +6,7 @@ import math
 import mpmath
 import pytest
 import torch
-from conftest import Visit
+from conftest import Visit, barriers
 from formulas import every_activation
 from test_typed import HOSTILE
 
@@ -364,7 +364,7 @@ def test_a_formula_of_ones_own(own, text, expected):
     page.wait_for_function("document.querySelectorAll('.exp-result .exp-formula mjx-container').length === 2")
     page.wait_for_function("!/\\\\\\(|\\\\\\[/.test(document.querySelector('.exp-result').textContent)")
     assert page.locator(".exp-result mjx-merror").count() == 0
-    assert page.locator(".exp-result tbody tr").count() == 10
+    assert page.locator(".exp-result tbody tr").count() == 11
     assert page.locator(".exp-result canvas").count() == 3
     codes = page.locator(".exp-result pre").all_text_contents()
     assert [
@@ -388,6 +388,16 @@ def test_a_parameter_of_ones_own_moves_the_curve(own):
     page.wait_for_function("document.querySelector('.exp-result').ariaBusy === 'false'")
     assert "26.1%" in own.told("monotone")
     page.wait_for_function("location.hash.includes('with=beta:2')")
+
+
+def test_what_is_found_fits_a_phone_and_shuts_no_reader_out(own):
+    page = own.page
+    assert own.derive("where(x > 0, x, alpha*(exp(x) - 1))/beta") == "Derived."
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size({"width": 1280, "height": 720})
+    assert barriers(page) == []
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
