@@ -14,7 +14,7 @@ book: .venv/.installed
 test: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest -n $(WORKERS) --dist loadscope --nbval
+	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --nbval
 
 notebooks: .venv/.installed
 	$(BIN)/python -c "$$EXECUTE"

@@ -4,6 +4,7 @@ Everything runs in float64 on the CPU: a rounding difference between two machine
 shown, so the chapters can state their results and have them compared.
 """
 
+import functools
 import itertools
 import json
 import math
@@ -188,13 +189,18 @@ def digits(seed: int, train: int = 600) -> tuple[Tensor, Tensor, Tensor, Tensor]
     Returns:
         Training images with pixels in [0, 1], training labels, test images, test labels.
     """
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    images, labels = torch.tensor(data.data, dtype=torch.float64) / 16, torch.tensor(data.target)
+    images, labels = _all_digits()
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     first, rest = order[:train], order[train:]
     return images[first], labels[first], images[rest], labels[rest]
+
+
+@functools.cache
+def _all_digits() -> tuple[Tensor, Tensor]:
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return torch.tensor(data.data, dtype=torch.float64) / 16, torch.tensor(data.target)
 
 
 def network(sizes: Sequence[int], activation: Callable, seed: int, gain: float = 1.0) -> nn.Sequential:

@@ -210,7 +210,7 @@ def ulp_figure(
 
 def ulp_table(errors: Mapping[str, Mapping[str, NDArray]], bar: float = 0.55) -> Table:
     """Largest errors in ulp, and how many inputs are off by more than the bar; arguments as for `ulp_figure`."""
-    largest = [[what, *(float(e.max()) for e in by_name.values())] for what, by_name in errors.items()]
+    largest = [[what, *(float(f"{e.max():.4g}") for e in by_name.values())] for what, by_name in errors.items()]
     counts = [
         [f"inputs whose {what} is off by more than {bar} ulp", *(int((e > bar).sum()) for e in by_name.values())]
         for what, by_name in errors.items()

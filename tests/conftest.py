@@ -135,6 +135,7 @@ def barriers(page):
     page.evaluate((importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text())
     return page.evaluate(
         """async () => {
+            document.documentElement.dataset.theme = 'light';
             document.querySelectorAll('.toggle-button').forEach((e) => e.click());
             document.querySelectorAll('details').forEach((e) => (e.open = true));
             await new Promise((done) => setTimeout(done, 600));  // the theme answers after 300

@@ -21,6 +21,7 @@ from actlib.accuracy import (
     ulp,
     ulp_error,
 )
+from actlib.elementwise import Elementwise
 from actlib.formula.primitives import Phi, derivative, sigma, softplus
 
 # The nearest number is within 0.5 ulp. The rest is what float32, in which half precision is computed, may be off.
@@ -63,6 +64,15 @@ class TestEveryBfloat16:
         few = [torch.tensor([1.0, -2.0, 0.5], dtype=torch.bfloat16)] * len(activation.inputs)  # another shape
         torch.testing.assert_close(compiled(*few), activation.entry(*few))
         torch.testing.assert_close(slope(compiled, *few), slope(activation.entry, *few))
+
+
+@pytest.mark.parametrize("formula", [x * sp.exp(-sp.exp(-x)), x * sp.exp(-sp.exp(x) - x)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_doubly_exponential(formula, dtype):
+    op = Elementwise("doubly", [x], formula)  # its slope has factors that overflow before others are 0
+    reference = Reference(formula, x, every_finite(dtype)[::7])
+    assert reference.value_errors(op).max() <= HALF
+    assert reference.slope_errors(op).max() <= HALF
 
 
 class TestRandomFloat32:

@@ -272,87 +272,86 @@ def test_figures_take_the_colours_of_the_page(site):
 PAGES = ["intro", "explorer", "glossary", "references", "../genindex", *(n.stem for n in NOTEBOOKS)]
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_page_loads_without_trouble(browser, address, name):
-    with Visit(browser, f"{address}/book/{name}.html") as visit:
-        assert visit.trouble == []
-        assert visit.foreign == []
+@pytest.fixture(scope="module", params=PAGES)
+def visit(browser, address, request):
+    """Each page in turn, opened once for all that is asked of it."""
+    with Visit(browser, f"{address}/book/{request.param}.html", color_scheme="light") as visit:
+        yield visit
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_all_mathematics_is_typeset(browser, address, name):
-    with Visit(browser, f"{address}/book/{name}.html") as visit:
-        raw = visit.page.evaluate(
-            """() => {
-                const walker = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
-                const raw = [];
-                while (walker.nextNode()) {
-                    const inCode = walker.currentNode.parentElement.closest('pre, code, script, mjx-container');
-                    const text = walker.currentNode.data;
-                    if (!inCode && /\\\\\\(|\\\\\\[|\\$\\$/.test(text)) raw.push(text);
-                }
-                return raw;
-            }"""
-        )
-        assert raw == []
-        has_math = visit.page.locator("article .math").count() > 0
-        assert visit.page.locator("article mjx-container").count() > 0 or not has_math
-        assert visit.page.locator("article mjx-merror").count() == 0
+def test_page_loads_without_trouble(visit):
+    assert visit.trouble == []
+    assert visit.foreign == []
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_all_figures_are_shown(browser, address, name):
-    with Visit(browser, f"{address}/book/{name}.html") as visit:
-        for figure in visit.page.locator("article img, article .act-figure svg").all():
-            box = figure.bounding_box()
-            assert box["width"] > 50
-            assert box["height"] > 20
+def test_all_mathematics_is_typeset(visit):
+    raw = visit.page.evaluate(
+        """() => {
+            const walker = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
+            const raw = [];
+            while (walker.nextNode()) {
+                const inCode = walker.currentNode.parentElement.closest('pre, code, script, mjx-container');
+                const text = walker.currentNode.data;
+                if (!inCode && /\\\\\\(|\\\\\\[|\\$\\$/.test(text)) raw.push(text);
+            }
+            return raw;
+        }"""
+    )
+    assert raw == []
+    has_math = visit.page.locator("article .math").count() > 0
+    assert visit.page.locator("article mjx-container").count() > 0 or not has_math
+    assert visit.page.locator("article mjx-merror").count() == 0
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_no_page_scrolls_sideways_on_a_phone(browser, address, name):
-    with Visit(browser, f"{address}/book/{name}.html", viewport={"width": 390, "height": 844}) as visit:
-        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_all_figures_are_shown(visit):
+    for figure in visit.page.locator("article img, article .act-figure svg").all():
+        box = figure.bounding_box()
+        assert box["width"] > 50
+        assert box["height"] > 20
 
 
-@pytest.mark.parametrize("name", PAGES)
+def test_no_page_scrolls_sideways_on_a_phone(visit):
+    desk = visit.page.viewport_size
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    width = visit.page.evaluate("document.documentElement.scrollWidth")
+    visit.page.set_viewport_size(desk)
+    assert width <= 390
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_ink_stands_out_from_the_page(browser, address, name, theme):
+def test_ink_stands_out_from_the_page(visit, theme):
     """Text and curves against the page: 4.5 and 3 to 1, the contrasts that WCAG 2.2 asks for."""
-    with Visit(browser, f"{address}/book/{name}.html", color_scheme=theme) as visit:
-        contrasts = visit.page.evaluate(
-            """() => {
-                const channels = c => c.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255);
-                const linear = v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-                const light = c => { const [r, g, b] = channels(c).map(linear); return 0.2126*r + 0.7152*g + 0.0722*b };
-                const ratio = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
-                const page = getComputedStyle(document.body).backgroundColor;
-                const curves = [...document.querySelectorAll('.act-figure path[style*="--act-"]')]
-                    .map(e => getComputedStyle(e).stroke).filter(c => c.startsWith('rgb'));
-                return {text: ratio(getComputedStyle(document.querySelector('article p, article td')).color, page),
-                        curves: curves.map(c => ratio(c, page))};
-            }"""
-        )
-        assert contrasts["text"] >= 4.5
-        assert min(contrasts["curves"], default=3) >= 3
+    visit.page.emulate_media(color_scheme=theme)
+    visit.page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
+    contrasts = visit.page.evaluate(
+        """() => {
+            const channels = c => c.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255);
+            const linear = v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+            const light = c => { const [r, g, b] = channels(c).map(linear); return 0.2126*r + 0.7152*g + 0.0722*b };
+            const ratio = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+            const page = getComputedStyle(document.body).backgroundColor;
+            const curves = [...document.querySelectorAll('.act-figure path[style*="--act-"]')]
+                .map(e => getComputedStyle(e).stroke).filter(c => c.startsWith('rgb'));
+            return {text: ratio(getComputedStyle(document.querySelector('article p, article td')).color, page),
+                    curves: curves.map(c => ratio(c, page))};
+        }"""
+    )
+    assert contrasts["text"] >= 4.5
+    assert min(contrasts["curves"], default=3) >= 3
 
 
-@pytest.mark.parametrize("name", [*PAGES, "../search"])
-def test_no_page_shuts_a_reader_out(browser, address, name):
-    """axe-core finds no serious or critical barrier, in light and dark, with everything unfolded."""
-    with Visit(browser, f"{address}/book/{name}.html", color_scheme="light") as visit:
-        assert barriers(visit.page) == []
+def test_page_transfers_at_most_3_megabytes(visit):
+    sizes = visit.page.evaluate(
+        """() => ['navigation', 'resource'].flatMap((type) => performance.getEntriesByType(type))
+            .map((entry) => entry.transferSize)"""
+    )
+    assert len(sizes) > 10
+    assert sum(sizes) <= 3e6
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_page_transfers_at_most_3_megabytes(browser, address, name):
-    with Visit(browser, f"{address}/book/{name}.html") as visit:
-        sizes = visit.page.evaluate(
-            """() => ['navigation', 'resource'].flatMap((type) => performance.getEntriesByType(type))
-                .map((entry) => entry.transferSize)"""
-        )
-        assert len(sizes) > 10
-        assert sum(sizes) <= 3e6
+def test_no_page_shuts_a_reader_out(visit):
+    """axe-core finds no serious or critical barrier, in light and dark, with everything unfolded; comes last."""
+    assert barriers(visit.page) == []
 
 
 def test_search_finds(browser, address):
@@ -363,6 +362,7 @@ def test_search_finds(browser, address):
         visit.page.locator("#search-results li a").first.wait_for()
         assert "Swish" in visit.page.locator("#search-results li a").all_inner_texts()
         assert visit.trouble == []
+        assert barriers(visit.page) == []
 
 
 def test_previous_and_next_lead_through_the_book(browser, address):

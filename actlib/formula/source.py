@@ -155,7 +155,7 @@ def _prepare(
         check(expr)
     names = legal_names(inputs, words)
     rename = {symbol: Symbol(name, real=True) for symbol, name in zip(inputs, names, strict=True)}
-    steps = (_one_fraction, _factored, _balanced, _pass_nan, _damp, _distributed, _decimal, _multiplied)
+    steps = (_one_fraction, _factored, _merged, _balanced, _pass_nan, _damp, _distributed, _decimal, _multiplied)
     exprs = [functools.reduce(lambda e, step: step(e), steps, stable(e).xreplace(rename)) for e in outputs]
     free = (Symbol(f"t{i}", real=True) for i in range(10**6))
     temporaries, results = sp.cse(exprs, symbols=free)
@@ -304,6 +304,17 @@ def _balanced(expr: Expr) -> Expr:
     return expr
 
 
+def _merged(expr: Expr) -> Expr:
+    """e^u e^v as e^(u + v) where u or v is itself exponential in size: the one may overflow before the other is 0."""
+    if not expr.args or expr.is_Boolean:
+        return expr
+    expr = expr.func(*(_merged(a) for a in expr.args))
+    raised = [f for f in expr.args if isinstance(f, sp.exp)] if expr.is_Mul else []
+    if len(raised) < 2 or not any(f.exp.has(sp.exp) for f in raised):
+        return expr
+    return Mul(*(f for f in expr.args if f not in raised), sp.exp(sp.Add(*(f.exp for f in raised)), evaluate=False))
+
+
 def _damp(expr: Expr) -> Expr:
     """Ties each growing factor of a product to the factors that decay in the same variables."""
     if not expr.args:
@@ -337,7 +348,7 @@ def _decays(expr: Expr) -> bool:
 
 def _settles(factor: Expr, decaying: Sequence[Expr]) -> bool:
     """Whether the factor is made of the decaying exponentials alone, and finite where they are 0."""
-    end = factor.xreplace({e: sp.Integer(0) for d in decaying for e in d.atoms(sp.exp)})
+    end = factor.xreplace({d: sp.Integer(0) for d in decaying if isinstance(d, sp.exp)})
     return end.is_number and bool(end.is_finite)
 
 
