@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import importlib.resources
 import os
 import pathlib
 import shutil
@@ -131,3 +132,25 @@ class Visit:
 
     def __exit__(self, *_):
         self.page.close()
+
+
+def barriers(page):
+    """What axe-core finds serious or critical on a page, in light and dark, with everything unfolded."""
+    page.evaluate((importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text())
+    return page.evaluate(
+        """async () => {
+            document.documentElement.dataset.theme = 'light';
+            document.querySelectorAll('.toggle-button').forEach((e) => e.click());
+            document.querySelectorAll('details').forEach((e) => (e.open = true));
+            await new Promise((done) => setTimeout(done, 600));  // the theme answers after 300
+            // What formulas and figures are made of is many thousand elements, and nothing that axe would judge.
+            document.querySelectorAll('mjx-container *, .act-figure svg *').forEach((e) => e.remove());
+            const options = {preload: false, resultTypes: ['violations']};
+            const light = await axe.run(options);
+            document.documentElement.dataset.theme = 'dark';
+            const dark = await axe.run({...options, runOnly: ['color-contrast']});
+            return [...light.violations, ...dark.violations]
+                .filter((v) => ['serious', 'critical'].includes(v.impact))
+                .map((v) => [v.id, v.nodes.length, v.nodes[0].html.slice(0, 200), v.nodes[0].failureSummary]);
+        }"""
+    )

@@ -6,7 +6,7 @@ import math
 import mpmath
 import pytest
 import torch
-from conftest import Visit
+from conftest import Visit, barriers
 from formulas import every_activation
 from test_typed import HOSTILE
 
@@ -364,7 +364,7 @@ def test_a_formula_of_ones_own(own, text, expected):
     page.wait_for_function("document.querySelectorAll('.exp-result .exp-formula mjx-container').length === 2")
     page.wait_for_function("!/\\\\\\(|\\\\\\[/.test(document.querySelector('.exp-result').textContent)")
     assert page.locator(".exp-result mjx-merror").count() == 0
-    assert page.locator(".exp-result tbody tr").count() == 10
+    assert page.locator(".exp-result tbody tr").count() == 11
     assert page.locator(".exp-result canvas").count() == 3
     codes = page.locator(".exp-result pre").all_text_contents()
     assert [
@@ -390,6 +390,16 @@ def test_a_parameter_of_ones_own_moves_the_curve(own):
     page.wait_for_function("location.hash.includes('with=beta:2')")
 
 
+def test_what_is_found_fits_a_phone_and_shuts_no_reader_out(own):
+    page = own.page
+    assert own.derive("where(x > 0, x, alpha*(exp(x) - 1))/beta") == "Derived."
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size({"width": 1280, "height": 720})
+    assert barriers(page) == []
+
+
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_input_gets_a_word_and_nothing_runs(own, text):
     page = own.page
@@ -410,6 +420,16 @@ def test_what_takes_too_long_is_ended_and_the_page_goes_on(own):
     assert "did not end within 0.05 seconds" in own.derive("sin(exp(x))*tanh(x)")
     page.evaluate(f"document.getElementById('act-own').dataset.seconds = {PATIENCE // 1000}")
     assert own.derive("tanh(x)") == "Derived."
+
+
+def test_opened_as_a_file_it_draws_and_says_what_it_lacks(browser, site):
+    with Visit(browser, f"{(site / 'book' / 'explorer.html').as_uri()}#f=swish:2") as visit:
+        assert visit.page.locator("#act-explorer canvas").count() == 3
+        assert visit.page.locator("#act-explorer tbody td").first.inner_text() == f"{1 / (1 + math.exp(-2)):.6g}"
+        visit.page.fill("#exp-formula", "x")
+        visit.page.locator(".exp-derive").click()
+        assert "Serve the book" in visit.page.locator("#exp-status").inner_text()
+        assert visit.trouble == []
 
 
 def test_own_code_of_the_page_has_no_eval(site):

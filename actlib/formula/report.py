@@ -135,7 +135,7 @@ def _range(f: Expr) -> Pieces:
 
 def _extrema(f: Expr) -> Pieces:
     found = [
-        [("text", f"{e.kind} "), *_number(e.value), ("text", " at "), ("latex", "x = "), *_number(e.x)]
+        [("text", f"{e.kind} "), *_number(e.value), ("text", " at "), ("latex", "x"), ("text", " = "), *_number(e.x)]
         for e in analysis.extrema(f, x)
     ]
     return [*(_joined(found) or [("text", "none")]), *_searched(f)]
@@ -168,6 +168,14 @@ def _smoothness(f: Expr) -> Pieces:
     return [("text", words.get(order, f"continuous with {order} derivatives; the next jumps at ")), *places]
 
 
+def _mean_square(f: Expr) -> Pieces:
+    """E f'(Z)^2 for a standard normal Z, by the midpoint rule, which a jump at a round number does not disturb."""
+    slope = stable(derivative(f, x))
+    function = sp.lambdify(x, elementary(slope) ** 2 * elementary(phi(x)), "mpmath")
+    points = ((mpmath.mpf(i) + 0.5) / 32 for i in range(-256, 256))
+    return [("latex", _decimal(float(sum(function(p) for p in points) / 32)))]
+
+
 def _symmetry(f: Expr) -> Pieces:
     words = {"odd": "odd, and so zero-centred", "even": "even", None: "neither odd nor even"}
     return [("text", words[analysis.parity(f, x)])]
@@ -181,6 +189,7 @@ ROWS: dict[str, Callable[[Expr], Pieces]] = {
     "Lipschitz constant": _lipschitz,
     "smoothness": _smoothness,
     "symmetry": _symmetry,
+    "mean square of the slope": _mean_square,
 }
 """The properties, by what they are called."""
 
@@ -215,23 +224,14 @@ def _is_monotone(f: Expr) -> tuple[str, Pieces]:
 
 def _gradients(f: Expr) -> tuple[str, Pieces]:
     slope = derivative(f, x)
-    square = _mean_square(slope)
-    mean = [("text", "; mean square of the slope for standard normal inputs "), ("latex", _decimal(square))]
     if not analysis.equal(slope, 0):
         vanishing = [s.end for s in analysis.saturation(f, x) if s.saturates]
         if analysis.lipschitz(f, x).value == oo:
-            return IN_PART, [("text", "the slope is unbounded, so gradients can explode"), *mean]
+            return IN_PART, [("text", "the slope is unbounded, so gradients can explode")]
         ends = {0: "vanishes at neither end", 2: "vanishes at both ends"}
         words = ends.get(len(vanishing)) or f"vanishes towards {'∞' if vanishing[0] == oo else '−∞'}"
-        return (HOLDS, IN_PART, FAILS)[len(vanishing)], [("text", f"the slope {words}"), *mean]
+        return (HOLDS, IN_PART, FAILS)[len(vanishing)], [("text", f"the slope {words}")]
     return FAILS, [("text", "the slope is 0: no gradient passes")]
-
-
-def _mean_square(slope: Expr) -> float:
-    """E slope(Z)^2 for a standard normal Z, by the midpoint rule, which a jump at a round number does not disturb."""
-    function = sp.lambdify(x, elementary(stable(slope)) ** 2 * elementary(phi(x)), "mpmath")
-    points = ((mpmath.mpf(i) + 0.5) / 32 for i in range(-256, 256))
-    return float(sum(function(p) for p in points) / 32)
 
 
 PRINCIPLES: dict[str, Callable[[Expr], tuple[str, Pieces]]] = {

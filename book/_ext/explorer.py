@@ -2,6 +2,7 @@
 
 - `functions.js`: every function of the registry with its first two derivatives, printed by `formula/source.py`.
 - `python.zip`: SymPy, mpmath and `actlib/formula` as they are installed here, for Pyodide.
+- `page.js`: all scripts of the page in one. Modules would not do: a browser loads none from a page opened as a file.
 - uPlot, which draws, and Pyodide, which is Python in the browser, by the npm that a wheel brings. `book/_web` pins
   them; npm compares what it gets with the checksums there.
 """
@@ -27,10 +28,13 @@ from actlib.formula.source import FUNCTIONS, javascript_source
 HERE = pathlib.Path(__file__).parent
 WEB = HERE.parent / "_web"
 LIBRARIES = {
-    "uplot": ("dist/uPlot.esm.js", "dist/uPlot.min.css"),
+    "uplot": ("dist/uPlot.iife.min.js", "dist/uPlot.min.css"),
     "pyodide": ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "pyodide-lock.json", "python_stdlib.zip"),
 }
 """Which files of each library the page needs."""
+
+MODULES = ("primitives", "functions", "evaluate", "dom", "plot", "own", "explorer")
+"""The scripts of the page, each after those that it imports."""
 
 RANGES = {
     "alpha": (0.05, 3),
@@ -100,6 +104,22 @@ def functions_module(bytes_to_load: dict[str, int]) -> str:
     )
 
 
+def bundle(folder: pathlib.Path) -> str:
+    """One classic script made of the modules: each becomes a function that returns what the module exports."""
+    parts = []
+    for module in MODULES:
+        text = (folder / f"{module}.js").read_text()
+        text = re.sub(
+            r'^import (?:\* as )?(.+) from "\./(\w+)\.js";$', r"const \1 = modules.\2;", text, flags=re.MULTILINE
+        )
+        several = re.findall(r"^export const \{(.+)\} = ", text, re.MULTILINE)
+        names = [name.split(":")[-1].strip() for group in several for name in group.split(",")]
+        names += re.findall(r"^export (?:function|class|const) (\w+)", text, re.MULTILINE)
+        text = re.sub(r"^export ", "", text, flags=re.MULTILINE)
+        parts.append(f"modules.{module} = (() => {{\n{text}\nreturn {{ {', '.join(names)} }};\n}})();\n")
+    return '"use strict";\n{\nconst modules = {};\n' + "\n".join(parts) + "}\n"
+
+
 def libraries(cache: pathlib.Path) -> pathlib.Path:
     """The folder `node_modules` with the pinned libraries, fetched unless it is in the cache."""
     lock = (WEB / "package-lock.json").read_text()
@@ -151,6 +171,7 @@ def write(app, error) -> None:
     python_archive(target / "python.zip")
     loaded = ("python.zip", "pyodide/pyodide.asm.wasm", "pyodide/python_stdlib.zip")
     (target / "functions.js").write_text(functions_module({name: (target / name).stat().st_size for name in loaded}))
+    (target / "page.js").write_text(bundle(target))
     logging.getLogger(__name__).info("explorer: written to %s", target)
 
 

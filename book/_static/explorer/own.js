@@ -92,7 +92,7 @@ export function start(root, changed) {
         ready = false;
         bar.hidden = false;
         bar.value = 0;
-        worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+        worker = new Worker(root.dataset.worker, { type: "module" });
         worker.onerror = (event) => end(`Python could not be loaded: ${event.message ?? "no answer"}`, true);
         worker.onmessage = ({ data }) => heard(data);
     }
@@ -180,8 +180,8 @@ export function start(root, changed) {
             ...(names.length ? [h("div", { class: "exp-parameters" }, ...sliders, again)] : []),
             figure,
             read,
-            scroll("Properties", h("table", { class: "act-table", hidden: true }, head("property", names.length ? `where ${told(values)}` : ""), rows)),
-            scroll("The three principles", h("table", { class: "act-table", hidden: true }, head("principle", "verdict", ""), principles)),
+            scroll("Properties", h("table", { class: "act-table", hidden: true }, head("property", names.length ? `where ${told(values)}` : "found"), rows)),
+            scroll("The three principles", h("table", { class: "act-table", hidden: true }, head("principle", "verdict", "because"), principles)),
             list,
         );
         const plot = new Plot(figure, { read: () => table() });

@@ -1,7 +1,8 @@
 // Curves, one panel for each derivative, over a common x: drawn by uPlot, sampled anew for every window that is shown.
 
-import uPlot from "./uplot/uPlot.esm.js";
 import { h, number } from "./dom.js";
+
+const uPlot = window.uPlot; // from a script of its own
 
 export const PRIMES = ["f", "f′", "f″"];
 const NAMES = ["value", "slope", "second derivative"];
