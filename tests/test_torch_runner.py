@@ -66,7 +66,7 @@ def test_quick_ways_agree_with_the_branch_free_one(activation, dtype, monkeypatc
 
 def test_torchs_own_operations_are_found_by_formula():
     names = {a.name for a in ELEMENTWISE if torch_fused.find(a.op.symbols, a.op.outputs)}
-    assert names == {"relu", "elu", "silu", "swish", "swiglu"}
+    assert names == {"sigmoid", "tanh", "relu", "elu", "silu", "swish", "swiglu"}
     for name in names:
         op = ACTIVATIONS[name].op
         assert op.vjp(tuple(range(len(op.inputs))))._fused

@@ -12,7 +12,7 @@ import torch
 from sympy import Expr, Integer, Piecewise, Symbol
 from torch import Tensor
 
-from actlib.formula.primitives import expm1, sigma
+from actlib.formula.primitives import expm1, sigma, tanh
 
 aten = torch.ops.aten
 HALF = (torch.float16, torch.bfloat16)
@@ -49,6 +49,8 @@ def _table() -> dict[tuple[Expr, ...], Fused]:
 
     table = {}
     for inputs, parameters, formula, forward, backward in (
+        ([x], [], sigma(x), SIGMOID, SIGMOID_BACKWARD),
+        ([x], [], tanh(x), TANH, TANH_BACKWARD),
         ([x], [], Piecewise((x, x > 0), (Integer(0), True)), RELU, RELU_BACKWARD),
         ([x], [alpha], Piecewise((x, x > 0), (alpha * expm1(x), True)), ELU, ELU_BACKWARD),
         ([x], [], x * sigma(x), SILU, SILU_BACKWARD),
@@ -69,6 +71,25 @@ def _is_number(alpha: Tensor | float) -> bool:
 def _has_no_nan(x: Tensor) -> bool:
     total = x.sum().item()
     return total == total
+
+
+def _is_within(x: Tensor, bound: float) -> bool:
+    """Whether all of x lies between minus the bound and the bound."""
+    if x.dtype == torch.float64:
+        return False
+    low, high = torch.aminmax(x) if x.dtype in HALF else (x.amin(), x.amax())
+    return low.item() > -bound and high.item() < bound
+
+
+def _bell(out: Tensor, g: Tensor, x: Tensor, scale: float) -> None:
+    """g sigma(scale x) sigma(-scale x), by torch's g (1 - y) y with that y of the two that is small."""
+    tail = x.float().abs().mul_(-scale).sigmoid_()
+    if out.dtype in HALF:
+        out.copy_(aten.sigmoid_backward(g.float(), tail).mul_(scale * scale))
+    else:
+        aten.sigmoid_backward.grad_input(g, tail, grad_input=out)
+        if scale != 1:
+            out.mul_(scale * scale)
 
 
 def _silu_fits(x: Tensor, *beta: Tensor | float) -> bool:
@@ -97,6 +118,10 @@ def _swiglu_backward(to_gate: Tensor, to_value: Tensor, g: Tensor, gate: Tensor,
     to_gate.copy_(aten.silu_backward(value.mul_(g), gate))
 
 
+SIGMOID = Fused(lambda x: _is_within(x, 87), lambda out, x: torch.sigmoid(x, out=out))
+SIGMOID_BACKWARD = Fused(lambda g, x: _is_within(x, 87), lambda out, g, x: _bell(out, g, x, 1))  # noqa: ARG005
+TANH = Fused(lambda x: x.dtype not in HALF, lambda out, x: torch.tanh(x, out=out))  # whose half is slow
+TANH_BACKWARD = Fused(lambda g, x: _is_within(x, 43), lambda out, g, x: _bell(out, g, x, 2))  # noqa: ARG005
 RELU = Fused(lambda x: True, lambda out, x: torch.clamp(x, min=0, out=out))  # noqa: ARG005
 RELU_BACKWARD = Fused(
     lambda g, x: _has_no_nan(x),  # noqa: ARG005

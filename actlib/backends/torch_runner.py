@@ -21,7 +21,7 @@ from torch import Tensor
 from actlib.backends import PHI_SCALE, PHI_TAIL
 from actlib.backends.torch_fused import Fused
 
-TILE = 1 << 15
+TILE = 1 << 16
 """Elements computed at a time on the CPU: the temporaries of a tile stay in cache.
 
 Each thread computes whole tiles, so that threads wait for each other once a call, not once an operation.
