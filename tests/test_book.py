@@ -352,13 +352,7 @@ def test_page_transfers_at_most_3_megabytes(visit):
 
 def test_no_page_shuts_a_reader_out(visit):
     """axe-core finds no serious or critical barrier, in light and dark, with everything unfolded; comes last."""
-    visit.page.evaluate("document.querySelectorAll('pre').forEach((e) => (e.textContent = e.textContent))")
     assert barriers(visit.page) == []
-
-
-def test_colours_of_code_stand_out(browser, address):  # they are the same on all pages, and thousands of words
-    with Visit(browser, f"{address}/book/01_sigmoid.html", color_scheme="light") as visit:
-        assert barriers(visit.page) == []
 
 
 def test_search_finds(browser, address):
