@@ -5,7 +5,7 @@ nearest number is within 0.5 ulp of it, so 0.5 is the best that any function can
 
     python -m actlib.accuracy                          a table over the registry, PyTorch's own functions beside
     python -m actlib.accuracy sigmoid                  of one function
-    python -m actlib.accuracy sigmoid --exhaustive     on all 2^32 float32 inputs; this takes about an hour a function
+    python -m actlib.accuracy sigmoid --exhaustive     on all 2^32 float32 inputs; half an hour or more a function
 """
 
 import argparse
