@@ -68,17 +68,24 @@ def _is_number(alpha: Tensor | float) -> bool:
     return not isinstance(alpha, Tensor)
 
 
-def _has_no_nan(x: Tensor) -> bool:
-    total = x.sum().item()
-    return total == total
+def may_have_nan(x: Tensor) -> bool:
+    """Whether NaN may be among the elements."""
+    total = x.sum().item()  # NaN if one is there, or infinities of both signs; quicker than to look for NaN itself
+    return total != total
+
+
+def _ends(x: Tensor) -> tuple[float, float]:
+    """The least and the greatest element; NaN if one is there."""
+    low, high = torch.aminmax(x) if x.dtype in HALF else (x.amin(), x.amax())  # whichever torch is quick at
+    return low.item(), high.item()
 
 
 def _is_within(x: Tensor, bound: float) -> bool:
     """Whether all of x lies between minus the bound and the bound."""
     if x.dtype == torch.float64:
         return False
-    low, high = torch.aminmax(x) if x.dtype in HALF else (x.amin(), x.amax())
-    return low.item() > -bound and high.item() < bound
+    low, high = _ends(x)
+    return low > -bound and high < bound
 
 
 def _bell(out: Tensor, g: Tensor, x: Tensor, scale: float) -> None:
@@ -96,8 +103,8 @@ def _silu_fits(x: Tensor, *beta: Tensor | float) -> bool:
     """Below, torch's 1 + exp(-x) overflows although sigma(x) is no zero yet; and it makes NaN of infinity."""
     if any(isinstance(b, Tensor) or b != 1 for b in beta) or x.dtype == torch.float64:
         return False
-    low, high = torch.aminmax(x) if x.dtype in HALF else (x.amin(), x.amax())
-    return low.item() > -87 and high.item() < torch.inf
+    low, high = _ends(x)
+    return low > -87 and high < torch.inf
 
 
 def _silu_backward_fits(g: Tensor, x: Tensor, *beta: Tensor | float) -> bool:  # noqa: ARG001
@@ -124,12 +131,12 @@ TANH = Fused(lambda x: x.dtype not in HALF, lambda out, x: torch.tanh(x, out=out
 TANH_BACKWARD = Fused(lambda g, x: _is_within(x, 43), lambda out, g, x: _bell(out, g, x, 2))  # noqa: ARG005
 RELU = Fused(lambda x: True, lambda out, x: torch.clamp(x, min=0, out=out))  # noqa: ARG005
 RELU_BACKWARD = Fused(
-    lambda g, x: _has_no_nan(x),  # noqa: ARG005
+    lambda g, x: not may_have_nan(x),  # noqa: ARG005
     lambda out, g, x: aten.threshold_backward.grad_input(g, x, 0, grad_input=out),
 )
 ELU = Fused(lambda x, alpha: _is_number(alpha), lambda out, x, alpha: aten.elu.out(x, alpha, out=out))  # noqa: ARG005
 ELU_BACKWARD = Fused(
-    lambda g, x, alpha: _is_number(alpha) and _has_no_nan(x),  # noqa: ARG005
+    lambda g, x, alpha: _is_number(alpha) and not may_have_nan(x),  # noqa: ARG005
     lambda out, g, x, alpha: aten.elu_backward.grad_input(g, alpha, 1, 1, False, x, grad_input=out),
 )
 SILU = Fused(_silu_fits, lambda out, x, *beta: aten.silu.out(x, out=out))  # noqa: ARG005

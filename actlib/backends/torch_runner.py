@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
-from actlib.backends.torch_fused import Fused
+from actlib.backends.torch_fused import Fused, may_have_nan
 
 TILE = 1 << 16
 """Elements computed at a time on the CPU: the temporaries of a tile stay in cache.
@@ -392,12 +392,6 @@ def quick_unless_nan(value, x):
     if isinstance(value, Tensor) and isinstance(x, Tensor) and value.shape == x.shape and not may_have_nan(x):
         return value.to(x.dtype)
     return unless_nan(value, x)
-
-
-def may_have_nan(x: Tensor) -> bool:
-    """Whether NaN may be among the elements."""
-    total = x.sum().item()  # NaN if one is there, or infinities of both signs; quicker than to look for NaN itself
-    return total != total
 
 
 def square(x):
