@@ -19,6 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 from numpy.typing import NDArray
 
+from actlib.experiments import Cost
+
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY = PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's colours, which colour-blind readers can tell apart; f, f' and f'' are always the first three."""
 MUTED = "#888888"
@@ -171,6 +173,78 @@ def curves(
     lines(axes, x.detach().numpy(), {label: values.detach().numpy() for label, values in drawn.items()})
     axes.set_xlabel("x")
     return figure, axes
+
+
+CONTENDERS = {
+    "actlib": BLUE,
+    "torch": ORANGE,
+    "actlib compiled": SKY,
+    "torch compiled": YELLOW,
+    "jax": GREEN,
+    "liger": PURPLE,
+    "torch relu": MUTED,
+}
+"""Those that the benchmark compares, in their colours."""
+
+_QUANTITIES = {
+    "times": "time / copy's time",
+    "shares": "share of the copy's bandwidth",
+    "seconds": "time of a call (µs)",
+}
+
+
+def cost_figure(
+    costs: Mapping[str, Cost],
+    quantity: str = "times",
+    contenders: Sequence[str] = tuple(CONTENDERS)[:-1],
+    xlabel: str = "elements",
+) -> tuple[MatplotlibFigure, NDArray]:
+    """Time, or share of the copy's bandwidth, over the number of elements, as the benchmark has kept them.
+
+    Args:
+        costs: What `experiments.Results.cost` gives, by the title of the panel.
+        quantity: "times", in times of the copy's; "shares"; or "seconds", for GPUs alone.
+        contenders: Who is drawn, if he was measured.
+        xlabel: What varies; "length of the rows" for what `cost_by_row` gives.
+
+    Returns:
+        The figure and the axes of its panels.
+
+    Raises:
+        ValueError: Another quantity came.
+    """
+    if quantity not in _QUANTITIES:
+        raise ValueError(f"quantity must be one of {', '.join(_QUANTITIES)}, but {quantity!r} came")
+    figure, panels = new(len(costs), size=(7.0, 3.2), sharey=True, squeeze=False)
+    for axes, (title, cost) in zip(panels[0], costs.items(), strict=True):
+        drawn = {n: getattr(cost, quantity)[n] for n in contenders if n in getattr(cost, quantity)}
+        values = {n: np.array(y) * (1e6 if quantity == "seconds" else 1) for n, y in drawn.items()}
+        values = {n: y for n, y in values.items() if np.isfinite(y).any()}
+        x = np.array(cost.elements)
+        with mpl.rc_context(_STYLE):
+            axes.set(title=title, xlabel=xlabel, xscale="log")
+            if quantity == "shares":
+                axes.axhline(1, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+                axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1))
+            else:
+                axes.set_yscale("log")
+                axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda y, _: f"{y:g}"))
+        lines(axes, x, values, [CONTENDERS[n] for n in values], marker="o", markersize=3.5)
+        with mpl.rc_context(_STYLE):
+            axes.set_xticks(x, [_binary(n) for n in x])
+            axes.minorticks_off()
+            if quantity == "shares":
+                axes.set_ylim(bottom=0)
+    panels[0, 0].set_ylabel(_QUANTITIES[quantity])
+    return figure, panels[0]
+
+
+def _binary(count: int) -> str:
+    """1,024 as 1 Ki."""
+    for power, unit in ((20, "Mi"), (10, "Ki")):
+        if count >= 1 << power and count % (1 << power) == 0:
+            return f"{count >> power} {unit}"
+    return f"{count:,}"
 
 
 def ulp_figure(
