@@ -8,6 +8,7 @@ and one autograd Function serves them all.
 import functools
 import numbers
 from collections.abc import Sequence
+from types import ModuleType
 
 import sympy as sp
 import torch
@@ -15,7 +16,7 @@ from sympy import Expr, Symbol
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from actlib.backends import torch_fused, torch_runner
+from actlib.backends import torch_runner
 from actlib.formula import source
 from actlib.formula.primitives import derivative, scaled, stable
 
@@ -161,24 +162,31 @@ class Elementwise:
     def _function(self):
         return torch_runner.load(self.name, self.torch_source)
 
-    @functools.cached_property
-    def _fused(self):
-        return torch_fused.find(self.symbols, self.outputs)
-
     @functools.cache  # noqa: B019
     def _kernel(self, kinds: tuple[str, ...]):
         from actlib.backends import triton_runner
 
         return triton_runner.load(f"{self.name}_kernel", self.triton_source(kinds))
 
+    @functools.cache  # noqa: B019
+    def _machine_code(self, kinds: tuple[str, ...], outputs: tuple[str, ...]):
+        return llvm_runner().make(self.name, self.torch_source, kinds, outputs)
+
+    @functools.cached_property
+    def _has_machine_code(self) -> bool:
+        return llvm_runner() is not None and llvm_runner().can_run(self.torch_source)
+
     def _run(self, arguments: Sequence[Tensor | float]) -> list[Tensor]:
         """Computes the outputs; the arguments have been checked."""
         x = arguments[len(self.inputs) - 1]  # upstream gradients come before the inputs that they belong to
         compute = torch_runner.compute_dtype(x.dtype)
         dtypes = [compute if k is None else arguments[k].dtype for k in self._like]
-        if compute == torch.float32 and runs_kernels(x):
-            return self.run_kernel(arguments, x.shape, dtypes)
-        return torch_runner.run(self._function, arguments, x.shape, dtypes, compute, self._fused)
+        if compute == torch.float32:
+            if runs_kernels(x):
+                return self.run_kernel(arguments, x.shape, dtypes)
+            if self._has_machine_code and llvm_runner().takes(arguments):
+                return llvm_runner().run(self._machine_code, arguments, x.shape, dtypes)
+        return torch_runner.run(self._function, arguments, x.shape, dtypes, compute)
 
     def run_kernel(self, arguments, shape, dtypes) -> list[Tensor]:
         """Computes the outputs by the Triton kernel, whatever the device."""
@@ -359,6 +367,16 @@ def _has_triton() -> bool:
     except ImportError:
         return False
     return True
+
+
+@functools.cache
+def llvm_runner() -> ModuleType | None:
+    """The runner of machine code for the CPU; None where llvmlite is not installed."""
+    try:
+        from actlib.backends import llvm_runner
+    except ImportError:
+        return None
+    return llvm_runner
 
 
 def runs_kernels(x: Tensor) -> bool:

@@ -4,6 +4,7 @@ Backward takes the input, not the output: from a probability that was rounded to
 p = softmax(x), the Jacobian of softmax is diag(p) - p p^T, that of its logarithm I - 1 p^T.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -140,16 +141,25 @@ class _Operation:
     left_out: float = 0.0
 
     def run(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
-        """Computes the result, by the kernel on a GPU, tile by tile on a CPU."""
+        """Computes the result, by machine code of its own where that fits, else in plain torch."""
         x = tensors[-1]
         compute = torch_runner.compute_dtype(x.dtype)
         if x.numel() == 0:
             return torch.empty_like(x, memory_format=torch.contiguous_format)
         if compute == torch.float32 and elementwise.runs_kernels(x):
             return self.run_kernel(dim, mask, tensors)
-        if torch_runner.is_plain(x) and x.numel() > torch_runner.TILE:
-            return self._tiled(dim, mask, tensors, compute)
-        return self._evaluate(dim, mask, tensors, compute).to(x.dtype).contiguous()
+        if compute == torch.float32 and elementwise.llvm_runner() and elementwise.llvm_runner().takes(tensors):
+            return self._masked(mask, tensors, functools.partial(self._run_machine_code, dim))
+        tensors = [t.to(compute) for t in tensors]
+        return self._masked(mask, tensors, lambda *ts: self.function(*ts, dim)).to(x.dtype).contiguous()
+
+    def _run_machine_code(self, dim: int, *tensors: Tensor) -> Tensor:
+        from actlib.backends import llvm_softmax
+
+        shape = tensors[-1].shape
+        outer, length, inner = shape_of_rows(shape, dim)
+        rows = [t.reshape(outer, length, inner).transpose(1, 2) for t in tensors]
+        return llvm_softmax.run(self.logarithm, rows).transpose(1, 2).reshape(shape)
 
     def run_kernel(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
         """Computes the result by the Triton kernel, whatever the device."""
@@ -157,40 +167,13 @@ class _Operation:
 
         return softmax_kernels.run(self.logarithm, dim, mask, tensors)
 
-    def _evaluate(self, dim, mask, tensors, compute) -> Tensor:
-        *upstream, x = (t.to(compute) for t in tensors)
+    def _masked(self, mask, tensors, function) -> Tensor:
+        """The function of what is left, as if the rest were not there."""
         if mask is None:
-            return self.function(*upstream, x, dim)
-        # Softmax of what is left, as if the rest were not there.
+            return function(*tensors)
+        *upstream, x = tensors
         upstream = [g.masked_fill(~mask, 0) for g in upstream]
-        return torch.where(mask, self.function(*upstream, x.masked_fill(~mask, -torch.inf), dim), self.left_out)
-
-    def _tiled(self, dim, mask, tensors, compute) -> Tensor:
-        """A few rows at a time: those of some outer places, or else of some inner ones."""
-        x = tensors[-1]
-        outer, length, inner = shape_of_rows(x.shape, dim)
-        split = 0 if outer > 1 else 2
-        given = [*tensors, *([] if mask is None else [mask.expand(x.shape)])]
-        given = [t.detach().reshape(outer, length, inner) for t in given]
-        result = torch.empty_like(x, memory_format=torch.contiguous_format)
-        pieces = [result.view(outer, length, inner), *given]
-        one = x.numel() // pieces[0].shape[split]
-        step = max(1, torch_runner.TILE // one)
-
-        def one_tile(start):
-            # A last dimension of 1 keeps torch from its quick sums.
-            out, *tile = (p.narrow(split, start, min(step, p.shape[split] - start)) for p in pieces)
-            out, *tile = (t.squeeze(2) if inner == 1 else t for t in (out, *tile))
-            tile_mask = None if mask is None else tile.pop()
-            out.copy_(self._evaluate(1, tile_mask, tile, compute))
-
-        starts = range(0, pieces[0].shape[split], step)
-        if one <= torch_runner.TILE:
-            torch_runner.share_out(one_tile, starts)
-        else:  # torch shares out the operations on so long a row
-            for start in starts:
-                one_tile(start)
-        return result
+        return torch.where(mask, function(*upstream, x.masked_fill(~mask, -torch.inf)), self.left_out)
 
 
 def shape_of_rows(shape: Sequence[int], dim: int) -> tuple[int, int, int]:
@@ -200,15 +183,6 @@ def shape_of_rows(shape: Sequence[int], dim: int) -> tuple[int, int, int]:
 
 def _softmax(x: Tensor, dim: int) -> Tensor:
     top = x.amax(dim, keepdim=True)
-    if torch_runner.is_plain(x):
-        if x.shape[dim] > 16:  # torch's own adds up a long row term by term, and loses digits
-            p = (x - top).exp_()
-            total = p.sum(dim, keepdim=True)
-            p.div_(total)
-        else:
-            total = p = torch.softmax(x, dim)
-        if not torch_runner.may_have_nan(total):
-            return p
     # Halves, so that infinity differs from the largest number when both are made finite; no choice is made for each
     # score, which a compiler would write down for backward.
     largest = torch.finfo(x.dtype).max

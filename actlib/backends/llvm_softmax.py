@@ -1,0 +1,184 @@
+"""Machine code for softmax, its logarithm, and the backward of both, row by row.
+
+What is summed over a row is summed in float64. Exponentials are kept in a row's room, so that each is computed once.
+"""
+
+import ctypes
+import functools
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from actlib.backends.llvm_runner import DTYPES, SHARE, compiled
+from actlib.backends.torch_runner import share_out
+from actlib.backends.vectors import BITS, DOUBLES, FLOATS, INTS, LANES, Code, Vector, exp, load, log1p
+from actlib.backends.vectors import repeated, spread, store, where
+
+INFINITY = "0x7FF0000000000000"
+NAN = "0x7FF8000000000000"
+
+
+def run(logarithm: bool, tensors: Sequence[Tensor]) -> Tensor:
+    """Softmax along the last dimension for (x,), the gradient of x for (gradient, x).
+
+    Args:
+        logarithm: Whether it is the logarithm of softmax.
+        tensors: Ordinary CPU tensors of one shape that is not empty, of types that kernels read.
+
+    Returns:
+        A contiguous tensor like x.
+    """
+    *_, x = tensors = [t.detach().contiguous() for t in tensors]
+    out = torch.empty_like(x)
+    length = x.shape[-1]
+    rows = x.numel() // length
+    kernel = _kernel(logarithm, tuple(DTYPES[t.dtype] for t in tensors), DTYPES[out.dtype])
+    places = [(t.data_ptr(), length * t.element_size()) for t in (out, *tensors)]
+    share = max(1, SHARE // length, rows // (4 * torch.get_num_threads()) if x.numel() > SHARE else rows)
+
+    def compute(start):
+        room = torch.empty(length + LANES)
+        kernel(min(share, rows - start), length, *[p + start * size for p, size in places], room.data_ptr())
+
+    if share >= rows:
+        compute(0)
+    else:
+        share_out(compute, range(0, rows, share), here=True)
+    return out
+
+
+@functools.cache
+def _kernel(logarithm: bool, kinds: tuple[str, ...], output: str) -> Callable:
+    source = kernel_source(logarithm, kinds, output)
+    return compiled(source, [ctypes.c_int64] * 2 + [ctypes.c_void_p] * (len(kinds) + 2))
+
+
+def kernel_source(logarithm: bool, kinds: Sequence[str], output: str) -> str:
+    """A loop over rows in LLVM's language.
+
+    Args:
+        logarithm: Whether it is the logarithm of softmax.
+        kinds: Type of the elements of x; or, for backward, of the upstream gradient and x.
+        output: Type of the elements of the result.
+
+    Returns:
+        A function `kernel` of the number of rows, their length, the address of the results, of gradients (for
+        backward), of scores, and of room for the float32 numbers of one row and a vector more.
+    """
+    code = Code()
+    names = ["x"] if len(kinds) == 1 else ["g", "x"]
+    code.loop("%rows", 1, lambda row: _one_row(code, row, logarithm, dict(zip(names, kinds, strict=True)), output))
+    pointers = [f"ptr noalias %{n}" for n in ("out", *names, "room")]
+    return code.function(["i64 %rows", "i64 %length", *pointers])
+
+
+def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], output: str) -> None:
+    first = code.add(f"mul i64 {row}, %length")
+    whole = code.add(f"and i64 %length, {-LANES}")
+    left_over = code.add(f"sub i64 %length, {whole}")
+    lanes = f"<{', '.join(f'i32 {i}' for i in range(LANES))}>"
+    count = spread(code, "i32", code.add(f"trunc i64 {left_over} to i32"))
+    rest = code.add(f"icmp ult {INTS} {lanes}, {count}")
+    has_rest = code.add(f"icmp ne i64 {left_over}, 0")
+
+    def everywhere(body: Callable[[str, str], None]) -> None:
+        """Writes what is done to each vector of the row; the last one may be inside of it in part."""
+        code.loop(whole, LANES, lambda at: body(at, ""))
+        inside, after = code.name(), code.name()
+        code.lines += [f"br i1 {has_rest}, label %{inside}, label %{after}", f"{inside}:"]
+        body(whole, rest)
+        code.lines += [f"br label %{after}", f"{after}:"]
+
+    def place(at):
+        return code.add(f"add i64 {first}, {at}")
+
+    def score(at, inside):
+        return load(code, kinds["x"], "%x", place(at), inside, float("-inf"))
+
+    def gradient(at, inside):
+        return load(code, kinds["g"], "%g", place(at), inside)
+
+    def write(value, at, inside):
+        store(value, output, "%out", place(at), inside)
+
+    def doubles(value: Vector) -> str:
+        return code.add(f"fpext {FLOATS} {value.name} to {DOUBLES}")
+
+    def add_to(total: str, value: str, inside: str) -> None:
+        if inside:
+            value = code.add(f"select {BITS} {inside}, {DOUBLES} {value}, {DOUBLES} zeroinitializer")
+        sum = code.add(f"fadd {DOUBLES} {code.add(f'load {DOUBLES}, ptr {total}')}, {value}")
+        code.lines.append(f"store {DOUBLES} {sum}, ptr {total}")
+
+    def total_of(total: str) -> str:
+        value = code.add(f"load {DOUBLES}, ptr {total}")
+        return code.call(f"vector.reduce.fadd.v{LANES}f64", "double", ("double", "0.0"), (DOUBLES, value))
+
+    def single(value: str) -> Vector:
+        return Vector(code, spread(code, "float", code.add(f"fptrunc double {value} to float")))
+
+    # The largest score; NaN is not larger than any, but makes the sum NaN.
+    largest = code.variable(FLOATS, repeated("float", "0xFFF0000000000000"))
+
+    def compare(at, inside):
+        x, top = score(at, inside), Vector(code, code.add(f"load {FLOATS}, ptr {largest}"))
+        code.lines.append(f"store {FLOATS} {where(x > top, x, top).name}, ptr {largest}")
+
+    everywhere(compare)
+    top = code.call(f"vector.reduce.fmax.v{LANES}f32", "float", (FLOATS, code.add(f"load {FLOATS}, ptr {largest}")))
+    highest = Vector(code, spread(code, "float", top))
+
+    def distance(at, inside):
+        """x - top, but 0 for two infinities: a single +inf takes all. A row of -inf alone is NaN."""
+        x = score(at, inside)
+        return where(x == float("inf"), 0, x - highest)
+
+    # The sum of the exponentials, apart from those of the largest scores, which are 1.
+    below, ties, dot = (code.variable(DOUBLES, "zeroinitializer") for _ in range(3))
+
+    def gather(at, inside):
+        d = distance(at, inside)
+        e, under = exp(d), d < 0
+        add_to(below, doubles(where(under, e, 0)), inside)
+        add_to(ties, doubles(where(under, 0, where(d == d, 1, d))), inside)
+        if not logarithm or "g" in kinds:
+            store(e, "float32", "%room", at)
+        if "g" in kinds:
+            g = doubles(gradient(at, inside))
+            add_to(dot, g if logarithm else code.add(f"fmul {DOUBLES} {doubles(e)}, {g}"), inside)
+
+    everywhere(gather)
+    others = code.add(f"fadd double {code.add(f'fadd double {total_of(ties)}, -1.0')}, {total_of(below)}")
+    several = code.add(f"fcmp ogt double {others}, 0.0")
+    infinite = code.add(f"fcmp oeq float {top}, {INFINITY}")
+    undefined = code.add(f"and i1 {several}, {infinite}")
+    others = code.add(f"select i1 {undefined}, double {NAN}, double {others}")
+    total = code.add(f"fadd double 1.0, {others}")
+    inverse = single(code.add(f"fdiv double 1.0, {total}"))
+
+    if "g" not in kinds:
+        if logarithm:
+            logarithm_of_sum = log1p(single(others))
+            everywhere(lambda at, inside: write(distance(at, inside) - logarithm_of_sum, at, inside))
+        else:
+            everywhere(lambda at, inside: write(load(code, "float32", "%room", at) * inverse, at, inside))
+        return
+
+    sum = total_of(dot)
+    sum = single(sum if logarithm else code.add(f"fdiv double {sum}, {total}"))
+
+    def parts(at, inside):
+        p, g = load(code, "float32", "%room", at) * inverse, gradient(at, inside)
+        return p, g - p * sum if logarithm else p * (g - sum)
+
+    # A gradient sums to 0, up to the roundings of p: what is left of the sum is theirs, and is given back.
+    remainder = code.variable(DOUBLES, "zeroinitializer")
+    everywhere(lambda at, inside: add_to(remainder, doubles(parts(at, inside)[1]), inside))
+    left = single(total_of(remainder))
+
+    def finish(at, inside):
+        p, u = parts(at, inside)
+        write(u - p * left, at, inside)
+
+    everywhere(finish)
