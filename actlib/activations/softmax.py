@@ -150,8 +150,7 @@ class _Operation:
             return self.run_kernel(dim, mask, tensors)
         if compute == torch.float32 and elementwise.llvm_runner() and elementwise.llvm_runner().takes(tensors):
             return self._masked(mask, tensors, functools.partial(self._run_machine_code, dim))
-        tensors = [t.to(compute) for t in tensors]
-        return self._masked(mask, tensors, lambda *ts: self.function(*ts, dim)).to(x.dtype).contiguous()
+        return self.in_plain_torch(dim, mask, tensors)
 
     def _run_machine_code(self, dim: int, *tensors: Tensor) -> Tensor:
         from actlib.backends import llvm_softmax
@@ -166,6 +165,12 @@ class _Operation:
         from actlib.backends import softmax_kernels
 
         return softmax_kernels.run(self.logarithm, dim, mask, tensors)
+
+    def in_plain_torch(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
+        """Computes the result by torch's own operations, on any tensors."""
+        x = tensors[-1]
+        tensors = [t.to(torch_runner.compute_dtype(x.dtype)) for t in tensors]
+        return self._masked(mask, tensors, lambda *ts: self.function(*ts, dim)).to(x.dtype).contiguous()
 
     def _masked(self, mask, tensors, function) -> Tensor:
         """The function of what is left, as if the rest were not there."""
@@ -388,14 +393,13 @@ class _Traceable(torch.autograd.Function):
     def forward(ctx, operation, dim, mask, x):
         ctx.logarithm, ctx.dim = operation.logarithm, dim
         ctx.save_for_backward(mask, x)
-        return operation._evaluate(dim, mask, [x], torch_runner.compute_dtype(x.dtype)).to(x.dtype)
+        return operation.in_plain_torch(dim, mask, [x])
 
     @staticmethod
     def backward(ctx, upstream):
         mask, x = ctx.saved_tensors
         operation = _LOG_SOFTMAX_BACKWARD if ctx.logarithm else _SOFTMAX_BACKWARD
-        gradient = operation._evaluate(ctx.dim, mask, [upstream, x], torch_runner.compute_dtype(x.dtype))
-        return None, None, None, gradient.to(x.dtype)
+        return None, None, None, operation.in_plain_torch(ctx.dim, mask, [upstream, x])
 
 
 def _call(operation: _Operation, input: Tensor, dim: int | None, dtype: torch.dtype | None, where: Tensor | None):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from actlib.backends.llvm_runner import DTYPES, SHARE, compiled
 from actlib.backends.torch_runner import share_out
-from actlib.backends.vectors import BITS, DOUBLES, FLOATS, INTS, LANES, Code, Vector, exp, load, log1p
+from actlib.backends.vectors import BITS, DOUBLES, FLOATS, INTS, LANES, Code, Vector, decay, load, log1p
 from actlib.backends.vectors import repeated, spread, store, where
 
 INFINITY = "0x7FF0000000000000"
@@ -79,15 +79,15 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
     left_over = code.add(f"sub i64 %length, {whole}")
     lanes = f"<{', '.join(f'i32 {i}' for i in range(LANES))}>"
     count = spread(code, "i32", code.add(f"trunc i64 {left_over} to i32"))
-    rest = code.add(f"icmp ult {INTS} {lanes}, {count}")
-    has_rest = code.add(f"icmp ne i64 {left_over}, 0")
+    part = code.add(f"icmp ult {INTS} {lanes}, {count}")
+    has_part = code.add(f"icmp ne i64 {left_over}, 0")
 
     def everywhere(body: Callable[[str, str], None]) -> None:
         """Writes what is done to each vector of the row; the last one may be inside of it in part."""
         code.loop(whole, LANES, lambda at: body(at, ""))
         inside, after = code.name(), code.name()
-        code.lines += [f"br i1 {has_rest}, label %{inside}, label %{after}", f"{inside}:"]
-        body(whole, rest)
+        code.lines += [f"br i1 {has_part}, label %{inside}, label %{after}", f"{inside}:"]
+        body(whole, part)
         code.lines += [f"br label %{after}", f"{after}:"]
 
     def place(at):
@@ -134,39 +134,48 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
         x = score(at, inside)
         return where(x == float("inf"), 0, x - highest)
 
-    # The sum of the exponentials, apart from those of the largest scores, which are 1.
-    below, ties, dot = (code.variable(DOUBLES, "zeroinitializer") for _ in range(3))
+    # The sum of the exponentials. For the logarithm without those of the largest scores, which are 1: of the sum less
+    # 1, each digit counts.
+    total, ties, dot = (code.variable(DOUBLES, "zeroinitializer") for _ in range(3))
+    forward_logarithm = logarithm and "g" not in kinds
 
     def gather(at, inside):
         d = distance(at, inside)
-        e, under = exp(d), d < 0
-        add_to(below, doubles(where(under, e, 0)), inside)
-        add_to(ties, doubles(where(under, 0, where(d == d, 1, d))), inside)
-        if not logarithm or "g" in kinds:
-            store(e, "float32", "%room", at)
+        e = decay(d)
+        if forward_logarithm:
+            under = d < 0
+            add_to(total, doubles(where(under, e, 0)), inside)
+            add_to(ties, doubles(where(under, 0, where(d == d, 1, d))), inside)
+            return
+        store(e, "float32", "%room", at)
+        e = doubles(e)
+        add_to(total, e, inside)
         if "g" in kinds:
             g = doubles(gradient(at, inside))
-            add_to(dot, g if logarithm else code.add(f"fmul {DOUBLES} {doubles(e)}, {g}"), inside)
+            add_to(dot, g if logarithm else code.add(f"fmul {DOUBLES} {e}, {g}"), inside)
 
     everywhere(gather)
-    others = code.add(f"fadd double {code.add(f'fadd double {total_of(ties)}, -1.0')}, {total_of(below)}")
-    several = code.add(f"fcmp ogt double {others}, 0.0")
-    infinite = code.add(f"fcmp oeq float {top}, {INFINITY}")
-    undefined = code.add(f"and i1 {several}, {infinite}")
-    others = code.add(f"select i1 {undefined}, double {NAN}, double {others}")
-    total = code.add(f"fadd double 1.0, {others}")
-    inverse = single(code.add(f"fdiv double 1.0, {total}"))
+    if forward_logarithm:
+        rest = code.add(f"fadd double {code.add(f'fadd double {total_of(ties)}, -1.0')}, {total_of(total)}")
+    else:
+        rest = code.add(f"fadd double {total_of(total)}, -1.0")
+    undefined = code.add(
+        f"and i1 {code.add(f'fcmp ogt double {rest}, 0.0')}, {code.add(f'fcmp oeq float {top}, {INFINITY}')}"
+    )
+    rest = code.add(f"select i1 {undefined}, double {NAN}, double {rest}")
+    reciprocal = code.add(f"fdiv double 1.0, {code.add(f'fadd double 1.0, {rest}')}")
+    inverse = single(reciprocal)
 
     if "g" not in kinds:
         if logarithm:
-            logarithm_of_sum = log1p(single(others))
+            logarithm_of_sum = log1p(single(rest))
             everywhere(lambda at, inside: write(distance(at, inside) - logarithm_of_sum, at, inside))
         else:
             everywhere(lambda at, inside: write(load(code, "float32", "%room", at) * inverse, at, inside))
         return
 
     sum = total_of(dot)
-    sum = single(sum if logarithm else code.add(f"fdiv double {sum}, {total}"))
+    sum = single(sum if logarithm else code.add(f"fmul double {sum}, {reciprocal}"))
 
     def parts(at, inside):
         p, g = load(code, "float32", "%room", at) * inverse, gradient(at, inside)

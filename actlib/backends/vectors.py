@@ -281,7 +281,7 @@ def exp(x):
     return (m + 1) * _two_to(code, half) * _two_to(code, rest)
 
 
-def _decay(x: Vector) -> Vector:
+def decay(x: Vector) -> Vector:
     """exp(x), for x <= 0."""
     m, n = _parts(where(x < -104, -104, x))
     scale = _two_to(x.code, n, 64)  # which keeps clear of subnormal numbers
@@ -334,12 +334,12 @@ def log1p(x: Vector) -> Vector:
 
 
 def sigma(x):
-    e = _decay(-absolute(x))
-    return where(x < 0, e, 1) / (e + 1)
+    e = decay(-absolute(x))
+    return where(x < 0, e, 1) * (1 / (e + 1))  # a reciprocal that sigma(-x) shares
 
 
 def softplus(x):
-    e = _decay(-absolute(x))
+    e = decay(-absolute(x))
     return where(x < 0, 0, x) + _twice_atanh(e / (e + 2))
 
 
@@ -352,7 +352,7 @@ def _bell(x: Vector) -> Vector:
     """exp(-x^2 / 2)."""
     square = x * x
     lost = fma(x, x, -square)  # by rounding, which the exponential would magnify
-    e = _decay(square * -0.5)
+    e = decay(square * -0.5)
     return fma(e * -0.5, where(absolute(x) < 16, lost, 0), e)
 
 
