@@ -28,8 +28,8 @@ NUMBER = "number"
 
 
 def takes(arguments: Sequence[Tensor | float]) -> bool:
-    """Whether all tensors among the arguments are ordinary ones in the CPU's memory, of types that kernels read."""
-    return all(is_plain(a) and a.dtype in DTYPES for a in arguments if isinstance(a, Tensor))
+    """Whether all tensors among the arguments are ordinary ones in the CPU's memory, not empty, of types that it reads."""
+    return all(is_plain(a) and a.dtype in DTYPES and a.numel() for a in arguments if isinstance(a, Tensor))
 
 
 def can_run(source: str) -> bool:
@@ -144,8 +144,6 @@ def run(
     like = leader(arguments, shape)
     outputs = [torch.empty_like(like, dtype=dtype) for dtype in dtypes]
     count = like.numel()
-    if count == 0:
-        return outputs
     order = outputs[0]
     kinds, given, kept = [], [], []
     for argument in arguments:

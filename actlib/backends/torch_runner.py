@@ -31,7 +31,7 @@ def load(name: str, source: str) -> Callable:
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     tree = ast.fix_missing_locations(_Mirrored(source).visit(ast.parse(source)))
     defined = {}  # apart from the primitives: a function named tanh calls the primitive, not itself
-    exec(compile(tree, file, "exec"), dict(PRIMITIVES), defined)
+    exec(compile(tree, file, "exec"), PRIMITIVES | {"mirrored_sigma": mirrored_sigma}, defined)
     return defined[name]
 
 
@@ -275,7 +275,6 @@ def power(x, exponent):
 
 PRIMITIVES = {
     "sigma": sigma,
-    "mirrored_sigma": mirrored_sigma,
     "softplus": softplus,
     "Phi": Phi,
     "phi": phi,

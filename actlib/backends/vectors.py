@@ -335,7 +335,7 @@ def log1p(x: Vector) -> Vector:
 
 def sigma(x):
     e = decay(-absolute(x))
-    return where(x < 0, e, 1) * (1 / (e + 1))  # a reciprocal that sigma(-x) shares
+    return where(x < 0, e, 1) / (e + 1)
 
 
 def softplus(x):
@@ -348,24 +348,20 @@ def tanh(x):
     return signed(m / (m + 2), x)
 
 
-def _bell(x: Vector) -> Vector:
-    """exp(-x^2 / 2)."""
-    square = x * x
-    lost = fma(x, x, -square)  # by rounding, which the exponential would magnify
-    e = decay(square * -0.5)
-    return fma(e * -0.5, where(absolute(x) < 16, lost, 0), e)
-
-
 def phi(x):
-    return _bell(x) * 0.3989422804014327
+    return decay(x * x * -0.5) * 0.3989422804014327
 
 
 def Phi(x):
-    u = 1 / fma(absolute(x), PHI_SCALE, 1)
+    d = fma(absolute(x), PHI_SCALE, 1)
+    u = 1 / d
     p = fma(u, PHI_TAIL[-1], PHI_TAIL[-2])
     for coefficient in PHI_TAIL[-3::-1]:
         p = fma(p, u, coefficient)
-    tail = _bell(x) * (u * p)
+    # u p(u) magnifies an error of u about twice: what u was rounded by, and d before it, is taken back.
+    off = fma(-u, fma(absolute(x), PHI_SCALE, 1 - d), fma(-u, d, 1))
+    tail = u * p
+    tail = fma(tail, off * 2, tail) * decay(x * x * -0.5)
     return where(x > 0, 1 - tail, tail)
 
 
