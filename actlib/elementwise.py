@@ -196,8 +196,8 @@ class Elementwise:
         return triton_runner.run(kernel, arguments, shape, dtypes)
 
     def _check_call(self, arguments: Sequence[Tensor | float]) -> None:
-        expected = ", ".join(s.name for s in self.symbols)
         if len(arguments) != len(self.symbols):
+            expected = ", ".join(s.name for s in self.symbols)
             raise ValueError(f"{self.name}({expected}) takes {len(self.symbols)} arguments, {len(arguments)} came")
         n = len(self.inputs)
         for symbol, argument in zip(self.inputs, arguments[:n], strict=True):

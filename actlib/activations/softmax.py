@@ -157,8 +157,10 @@ class _Operation:
 
         shape = tensors[-1].shape
         outer, length, inner = shape_of_rows(shape, dim)
+        if inner == 1:
+            return llvm_softmax.run(self.logarithm, length, tensors)
         rows = [t.reshape(outer, length, inner).transpose(1, 2) for t in tensors]
-        return llvm_softmax.run(self.logarithm, rows).transpose(1, 2).reshape(shape).contiguous()
+        return llvm_softmax.run(self.logarithm, length, rows).transpose(1, 2).reshape(shape).contiguous()
 
     def run_kernel(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
         """Computes the result by the Triton kernel, whatever the device."""

@@ -29,7 +29,10 @@ NUMBER = "number"
 
 def takes(arguments: Sequence[Tensor | float]) -> bool:
     """Whether all tensors among the arguments are ordinary ones in the CPU's memory, not empty, of types that it reads."""
-    return all(is_plain(a) and a.dtype in DTYPES and a.numel() for a in arguments if isinstance(a, Tensor))
+    for a in arguments:
+        if isinstance(a, Tensor) and not (a.dtype in DTYPES and is_plain(a) and a.numel()):
+            return False
+    return True
 
 
 def can_run(source: str) -> bool:
@@ -68,9 +71,7 @@ def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequenc
     code.lines += ["br label %begin", "begin:"]
     for place, _ in places:
         code.lines.append(f"%{place}_at = select i1 {few}, ptr %{place}_room, ptr %{place}")
-    numbers = {
-        i: Vector(code, spread(code, "float", f"%in{i}")) for i, kind in enumerate(kinds) if kind == NUMBER
-    }
+    numbers = {i: Vector(code, spread(code, "float", f"%in{i}")) for i, kind in enumerate(kinds) if kind == NUMBER}
     end = code.add(f"select i1 {few}, i64 {LANES}, i64 %n")
     last = code.add(f"sub i64 {end}, {LANES}")
 
@@ -142,21 +143,23 @@ def run(
     Arguments and results are those of `torch_runner.run`; they are computed in float32.
     """
     like = leader(arguments, shape)
-    outputs = [torch.empty_like(like, dtype=dtype) for dtype in dtypes]
-    count = like.numel()
+    outputs = [torch.empty_like(like) if d == like.dtype else torch.empty_like(like, dtype=d) for d in dtypes]
     order = outputs[0]
+    stride, count = order.stride(), order.numel()
     kinds, given, kept = [], [], []
     for argument in arguments:
-        if isinstance(argument, Tensor) and argument.numel() > 1 and any(argument.stride()):
-            argument = flatten(argument.detach(), order)
-            kept.append(argument)
-            kinds.append(DTYPES[argument.dtype])
-            given.append(argument.data_ptr())
-        else:
-            if isinstance(argument, Tensor):
-                argument = argument.detach().as_strided((), ()).item()
-            kinds.append(NUMBER)
-            given.append(argument)
+        if isinstance(argument, Tensor):
+            same = argument.shape == shape and argument.stride() == stride
+            if same or (argument.numel() > 1 and any(argument.stride())):
+                if not same:
+                    argument = flatten(argument.detach(), order)
+                kept.append(argument)
+                kinds.append(DTYPES[argument.dtype])
+                given.append(argument.data_ptr())
+                continue
+            argument = argument.detach().as_strided((), ()).item()
+        kinds.append(NUMBER)
+        given.append(argument)
     function = kernel(tuple(kinds), tuple(DTYPES[d] for d in dtypes))
     targets = [out.data_ptr() for out in outputs]
     if count <= SHARE:
@@ -165,7 +168,9 @@ def run(
 
     addresses = [(t, out.element_size()) for t, out in zip(targets, outputs, strict=True)]
     tensors = iter(kept)
-    addresses += [(v, 0 if kind == NUMBER else next(tensors).element_size()) for v, kind in zip(given, kinds, strict=True)]
+    addresses += [
+        (v, 0 if kind == NUMBER else next(tensors).element_size()) for v, kind in zip(given, kinds, strict=True)
+    ]
     share = max(SHARE, count // (4 * torch.get_num_threads()) + 63 & -64)
 
     def compute(start):

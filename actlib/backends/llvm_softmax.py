@@ -19,11 +19,12 @@ INFINITY = "0x7FF0000000000000"
 NAN = "0x7FF8000000000000"
 
 
-def run(logarithm: bool, tensors: Sequence[Tensor]) -> Tensor:
-    """Softmax along the last dimension for (x,), the gradient of x for (gradient, x).
+def run(logarithm: bool, length: int, tensors: Sequence[Tensor]) -> Tensor:
+    """Softmax of rows for (x,), the gradient of x for (gradient, x).
 
     Args:
         logarithm: Whether it is the logarithm of softmax.
+        length: Of the rows, which follow each other in the order of the elements.
         tensors: Ordinary CPU tensors of one shape that is not empty, of types that kernels read.
 
     Returns:
@@ -31,7 +32,6 @@ def run(logarithm: bool, tensors: Sequence[Tensor]) -> Tensor:
     """
     *_, x = tensors = [t.detach().contiguous() for t in tensors]
     out = torch.empty_like(x)
-    length = x.shape[-1]
     rows = x.numel() // length
     kernel = _kernel(logarithm, tuple(DTYPES[t.dtype] for t in tensors), DTYPES[out.dtype])
     places = [(t.data_ptr(), length * t.element_size()) for t in (out, *tensors)]
@@ -174,20 +174,22 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
             everywhere(lambda at, inside: write(load(code, "float32", "%room", at) * inverse, at, inside))
         return
 
-    sum = total_of(dot)
-    sum = single(sum if logarithm else code.add(f"fmul double {sum}, {reciprocal}"))
+    mean = code.add(
+        f"fmul double {total_of(dot)}, {reciprocal}"
+    )  # of the gradients; their sum over that of e, if logarithm
+    shift = single(mean)
 
     def parts(at, inside):
-        p, g = load(code, "float32", "%room", at) * inverse, gradient(at, inside)
-        return p, g - p * sum if logarithm else p * (g - sum)
+        e, g = load(code, "float32", "%room", at), gradient(at, inside)
+        return e, g - e * shift if logarithm else e * inverse * (g - shift)
 
     # A gradient sums to 0, up to the roundings of p: what is left of the sum is theirs, and is given back.
     remainder = code.variable(DOUBLES, "zeroinitializer")
     everywhere(lambda at, inside: add_to(remainder, doubles(parts(at, inside)[1]), inside))
-    left = single(total_of(remainder))
+    left = single(code.add(f"fmul double {total_of(remainder)}, {reciprocal}"))
 
     def finish(at, inside):
-        p, u = parts(at, inside)
-        write(u - p * left, at, inside)
+        e, u = parts(at, inside)
+        write(u - e * left, at, inside)
 
     everywhere(finish)

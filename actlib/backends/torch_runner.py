@@ -195,13 +195,18 @@ def _placed(result: Tensor | float, like: Tensor, dtype: torch.dtype) -> Tensor:
 def is_plain(x: Tensor) -> bool:
     """Whether x is an ordinary CPU tensor that may be looked into, not one that is traced, batched or without data."""
     return (
-        not torch.compiler.is_compiling()
+        x.is_cpu
         and type(x) in (Tensor, torch.nn.Parameter)
-        and x.is_cpu
-        and not torch._C._functorch.is_functorch_wrapped_tensor(x)
-        and not torch._C._functorch.is_legacy_batchedtensor(x)
-        and torch._C._len_torch_dispatch_stack() == 0
+        and not _is_functorch(x)
+        and not _is_batched(x)
+        and _dispatch_modes() == 0
+        and not torch.compiler.is_compiling()
     )
+
+
+_is_functorch = torch._C._functorch.is_functorch_wrapped_tensor
+_is_batched = torch._C._functorch.is_legacy_batchedtensor
+_dispatch_modes = torch._C._len_torch_dispatch_stack
 
 
 def sigma(x):

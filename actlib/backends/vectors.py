@@ -206,9 +206,7 @@ def store(value: Vector, dtype: str, pointer: str, at: str, inside: str = "") ->
         bits = _bits(value)
         odd = code.add(f"and {INTS} {code.add(f'lshr {INTS} {bits}, ' + repeated('i32', 16))}, {repeated('i32', 1)}")
         up = code.add(f"add {INTS} {code.add(f'add {INTS} {bits}, {odd}')}, {repeated('i32', 0x7FFF)}")
-        up = code.add(
-            f"select {BITS} {(value == value).name}, {INTS} {up}, {INTS} {repeated('i32', 0x7FC00000)}"
-        )
+        up = code.add(f"select {BITS} {(value == value).name}, {INTS} {up}, {INTS} {repeated('i32', 0x7FC00000)}")
         name = code.add(f"trunc {INTS} {code.add(f'lshr {INTS} {up}, ' + repeated('i32', 16))} to {vector}")
     place = code.add(f"getelementptr {kind}, ptr {pointer}, i64 {at}")
     if inside:
@@ -248,9 +246,7 @@ def signed(x: Vector, by: Vector) -> Vector:
 
 def where(condition, value, other):
     code = condition.code
-    return Vector(
-        code, code.add(f"select {BITS} {condition.name}, {FLOATS} {text(value)}, {FLOATS} {text(other)}")
-    )
+    return Vector(code, code.add(f"select {BITS} {condition.name}, {FLOATS} {text(value)}, {FLOATS} {text(other)}"))
 
 
 def _parts(x: Vector) -> tuple[Vector, str]:
@@ -353,13 +349,15 @@ def phi(x):
 
 
 def Phi(x):
-    d = fma(absolute(x), PHI_SCALE, 1)
+    a = absolute(x)
+    a = where(a > 40, 40, a)  # the tail is 0 there
+    d = fma(a, PHI_SCALE, 1)
     u = 1 / d
     p = fma(u, PHI_TAIL[-1], PHI_TAIL[-2])
     for coefficient in PHI_TAIL[-3::-1]:
         p = fma(p, u, coefficient)
     # u p(u) magnifies an error of u about twice: what u was rounded by, and d before it, is taken back.
-    off = fma(-u, fma(absolute(x), PHI_SCALE, 1 - d), fma(-u, d, 1))
+    off = fma(-u, fma(a, PHI_SCALE, 1 - d), fma(-u, d, 1))
     tail = u * p
     tail = fma(tail, off * 2, tail) * decay(x * x * -0.5)
     return where(x > 0, 1 - tail, tail)
