@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from actlib.backends.torch_runner import flatten, is_plain, leader, share_out
-from actlib.backends.vectors import FLOATS, LANES, PRIMITIVES, STORED, Code, Vector, load, spread, store, text
+from actlib.backends.vectors import LANES, PRIMITIVES, STORED, Code, Vector, load, spread, store, text
 
 SHARE = 1 << 16
 """Elements that are worth a thread of their own."""
@@ -28,11 +28,8 @@ NUMBER = "number"
 
 
 def takes(arguments: Sequence[Tensor | float]) -> bool:
-    """Whether all tensors among the arguments are ordinary ones in the CPU's memory, not empty, of types that it reads."""
-    for a in arguments:
-        if isinstance(a, Tensor) and not (a.dtype in DTYPES and is_plain(a) and a.numel()):
-            return False
-    return True
+    """Whether all tensors among the arguments are ordinary CPU tensors, not empty, of types that kernels read."""
+    return all(a.dtype in DTYPES and is_plain(a) and a.numel() for a in arguments if isinstance(a, Tensor))
 
 
 def can_run(source: str) -> bool:
@@ -166,15 +163,13 @@ def run(
         function(count, *targets, *given)
         return outputs
 
-    addresses = [(t, out.element_size()) for t, out in zip(targets, outputs, strict=True)]
-    tensors = iter(kept)
-    addresses += [
-        (v, 0 if kind == NUMBER else next(tensors).element_size()) for v, kind in zip(given, kinds, strict=True)
-    ]
+    sizes = [STORED[DTYPES[d]][1] for d in dtypes] + [0 if kind == NUMBER else STORED[kind][1] for kind in kinds]
+    places = [*targets, *given]
     share = max(SHARE, count // (4 * torch.get_num_threads()) + 63 & -64)
 
     def compute(start):
-        function(min(share, count - start), *[v + start * size if size else v for v, size in addresses])
+        moved = [v + start * size if size else v for v, size in zip(places, sizes, strict=True)]
+        function(min(share, count - start), *moved)
 
     share_out(compute, range(0, count, share), here=True)
     return outputs

@@ -12,8 +12,22 @@ from torch import Tensor
 
 from actlib.backends.llvm_runner import DTYPES, SHARE, compiled
 from actlib.backends.torch_runner import share_out
-from actlib.backends.vectors import BITS, DOUBLES, FLOATS, INTS, LANES, Code, Vector, decay, load, log1p
-from actlib.backends.vectors import repeated, spread, store, where
+from actlib.backends.vectors import (
+    BITS,
+    DOUBLES,
+    FLOATS,
+    INTS,
+    LANES,
+    Code,
+    Vector,
+    decay,
+    load,
+    log1p,
+    repeated,
+    spread,
+    store,
+    where,
+)
 
 INFINITY = "0x7FF0000000000000"
 NAN = "0x7FF8000000000000"
@@ -108,8 +122,8 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
     def add_to(total: str, value: str, inside: str) -> None:
         if inside:
             value = code.add(f"select {BITS} {inside}, {DOUBLES} {value}, {DOUBLES} zeroinitializer")
-        sum = code.add(f"fadd {DOUBLES} {code.add(f'load {DOUBLES}, ptr {total}')}, {value}")
-        code.lines.append(f"store {DOUBLES} {sum}, ptr {total}")
+        so_far = code.add(f"load {DOUBLES}, ptr {total}")
+        code.lines.append(f"store {DOUBLES} {code.add(f'fadd {DOUBLES} {so_far}, {value}')}, ptr {total}")
 
     def total_of(total: str) -> str:
         value = code.add(f"load {DOUBLES}, ptr {total}")

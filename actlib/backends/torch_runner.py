@@ -195,12 +195,12 @@ def _placed(result: Tensor | float, like: Tensor, dtype: torch.dtype) -> Tensor:
 def is_plain(x: Tensor) -> bool:
     """Whether x is an ordinary CPU tensor that may be looked into, not one that is traced, batched or without data."""
     return (
-        x.is_cpu
+        not torch.compiler.is_compiling()  # first: what follows cannot be traced
         and type(x) in (Tensor, torch.nn.Parameter)
+        and x.is_cpu
         and not _is_functorch(x)
         and not _is_batched(x)
         and _dispatch_modes() == 0
-        and not torch.compiler.is_compiling()
     )
 
 
