@@ -5,16 +5,20 @@ the body of a loop over memory, and LLVM compiles it for this processor, in some
 """
 
 import ctypes
+import functools
+import os
+import struct
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import llvmlite.binding as llvm
 import torch
 from torch import Tensor
 
-from actlib.backends.torch_runner import flatten, is_plain, leader, share_out
+from actlib.backends.torch_runner import flatten, is_plain, leader
 from actlib.backends.vectors import LANES, PRIMITIVES, STORED, Code, Vector, load, spread, store, text
 
-SHARE = 1 << 16
+SHARE = 1 << 15
 """Elements that are worth a thread of their own."""
 
 llvm.initialize_native_target()
@@ -49,28 +53,34 @@ def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequenc
         outputs: Type of the elements of each result.
 
     Returns:
-        A function `kernel` of the number of elements, the address of each result, and the address or number of each
-        argument.
+        A module as `Code.function` describes it; `data` holds the number of elements, the address of each result, and
+        the address or number of each argument.
     """
     defined = {}
     exec(source, dict(PRIMITIVES), defined)
     code = Code()
+    code.lines.append("%n = sub i64 %end, %begin")
+    places = [(f"out{i}", kind) for i, kind in enumerate(outputs)] + [(f"in{i}", kind) for i, kind in enumerate(kinds)]
+    for number, (place, kind) in enumerate(places, 1):
+        if kind == NUMBER:
+            code.lines.append(f"%{place} = fptrunc double {code.field(number, 'double')} to float")
+        else:
+            start = f"getelementptr {STORED[kind][0]}, ptr {code.field(number, 'ptr')}, i64 %begin"
+            code.lines.append(f"%{place} = {start}")
     # Less than a vector is brought to the size of one, on the stack.
-    places = [(f"out{i}", kind) for i, kind in enumerate(outputs)]
-    places += [(f"in{i}", kind) for i, kind in enumerate(kinds) if kind != NUMBER]
     few = code.add(f"icmp ult i64 %n, {LANES}")
-    code.entry += [f"%{place}_room = alloca [{LANES} x i32], align 64" for place, _ in places]
-    code.lines.append(f"br i1 {few}, label %bring, label %begin")
-    code.lines.append("bring:")
-    for place, kind in places[len(outputs) :]:
+    tensors = [(place, kind) for place, kind in places if kind != NUMBER]
+    code.entry += [f"%{place}_room = alloca [{LANES} x i32], align 64" for place, _ in tensors]
+    code.lines += [f"br i1 {few}, label %bring, label %begins", "bring:"]
+    for place, kind in tensors[len(outputs) :]:
         code.lines.append(f"store <{LANES} x i32> zeroinitializer, ptr %{place}_room")
         _copy(code, f"%{place}_room", f"%{place}", kind)
-    code.lines += ["br label %begin", "begin:"]
-    for place, _ in places:
+    code.lines += ["br label %begins", "begins:"]
+    for place, _ in tensors:
         code.lines.append(f"%{place}_at = select i1 {few}, ptr %{place}_room, ptr %{place}")
     numbers = {i: Vector(code, spread(code, "float", f"%in{i}")) for i, kind in enumerate(kinds) if kind == NUMBER}
-    end = code.add(f"select i1 {few}, i64 {LANES}, i64 %n")
-    last = code.add(f"sub i64 {end}, {LANES}")
+    size = code.add(f"select i1 {few}, i64 {LANES}, i64 %n")
+    last = code.add(f"sub i64 {size}, {LANES}")
 
     def body(at):
         # The last vector ends with the last element, and computes some once more.
@@ -85,13 +95,12 @@ def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequenc
                 result = Vector(code, text(result))
             store(result, kind, f"%out{i}_at", at)
 
-    code.loop(end, LANES, body)
-    code.lines += [f"br i1 {few}, label %bring_back, label %end", "bring_back:"]
-    for place, kind in places[: len(outputs)]:
+    code.loop(size, LANES, body)
+    code.lines += [f"br i1 {few}, label %bring_back, label %ends", "bring_back:"]
+    for place, kind in tensors[: len(outputs)]:
         _copy(code, f"%{place}", f"%{place}_room", kind)
-    code.lines += ["br label %end", "end:"]
-    given = [f"float %in{i}" if kind == NUMBER else f"ptr %in{i}" for i, kind in enumerate(kinds)]
-    return code.function(["i64 %n", *(f"ptr noalias %out{i}" for i in range(len(outputs))), *given])
+    code.lines += ["br label %ends", "ends:"]
+    return code.function()
 
 
 def _copy(code: Code, target: str, source: str, kind: str) -> None:
@@ -100,37 +109,103 @@ def _copy(code: Code, target: str, source: str, kind: str) -> None:
     code.lines.append(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 false)")
 
 
-def compiled(source: str, parameters: Sequence[type], cpu: str = "", features: str = "") -> Callable:
-    """Compiles a module's function `kernel`, for this processor unless another is named.
+class Kernel:
+    """A compiled module, which shares its work out among the threads in which torch computes.
 
     Args:
-        source: The module, in LLVM's language.
-        parameters: ctypes of the parameters.
-        cpu: LLVM's name of a processor.
-        features: What it can do, as LLVM says it.
+        source: What `Code.function` gave.
+        fields: The arguments that follow the number of things to do: "Q" for an address, "d" for a number.
+        unit: Each thread but the last does a multiple of so many.
+        cpu: LLVM's name of a processor; this one, if none is given.
+        features: What that processor can do, as LLVM says it.
     """
-    module = llvm.parse_assembly(source)
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=cpu or llvm.get_host_cpu_name(), features=features or ("" if cpu else _FEATURES.flatten()), opt=3, jit=True
-    )
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
-    builder.getModulePassManager().run(module, builder)
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    function = ctypes.CFUNCTYPE(None, *parameters)(engine.get_function_address("kernel"))
-    function.engine = engine  # which owns the machine code
-    return function
+
+    def __init__(self, source: str, fields: str, unit: int, cpu: str = "", features: str = ""):
+        features = features if cpu else _FEATURES.flatten()
+        machine = llvm.Target.from_default_triple().create_target_machine(
+            cpu=cpu or llvm.get_host_cpu_name(), features=features, opt=3, jit=True
+        )
+        module = llvm.parse_assembly(source + (_SHARED.format(**_ADDRESSES, less=unit - 1, unit=unit) if _TEAM else ""))
+        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+        builder.getModulePassManager().run(module, builder)
+        self._engine = llvm.create_mcjit_compiler(module, machine)  # which owns the machine code
+        self._engine.finalize_object()
+        self._pack = struct.Struct(f"=Q{fields}").pack
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_char_p)
+        self._span = kind(self._engine.get_function_address("span"))
+        self._share = self._engine.get_function_address("share") if _TEAM else None
+        self._unit = unit
+
+    def __call__(self, count: int, threads: int, *values: float) -> None:
+        """Does so many things, on so many threads, with addresses and numbers as arguments."""
+        data = self._pack(count, *values)
+        if threads == 1:
+            self._span(0, count, 0, data)
+        elif _TEAM:
+            _TEAM(self._share, data, threads, 0)
+        else:
+            share = -(-count // threads // self._unit) * self._unit
+            spans = [(t * share, min(count, t * share + share), t, data) for t in range(threads) if t * share < count]
+            list(_pool(threads, os.getpid()).map(self._span, *zip(*spans, strict=True)))
 
 
-def make(name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...]) -> Callable:
+_SHARED = """
+define void @share(ptr %data) {{
+  %threads32 = call i32 inttoptr (i64 {threads} to ptr)()
+  %thread32 = call i32 inttoptr (i64 {thread} to ptr)()
+  %threads = zext i32 %threads32 to i64
+  %thread = zext i32 %thread32 to i64
+  %count = load i64, ptr %data, align 8
+  %fewer = sub i64 %threads, 1
+  %above = add i64 %count, %fewer
+  %each = udiv i64 %above, %threads
+  %over = add i64 %each, {less}
+  %units = udiv i64 %over, {unit}
+  %share = mul i64 %units, {unit}
+  %first = mul i64 %share, %thread
+  %next = add i64 %first, %share
+  %begin = call i64 @llvm.umin.i64(i64 %first, i64 %count)
+  %end = call i64 @llvm.umin.i64(i64 %next, i64 %count)
+  call void @span(i64 %begin, i64 %end, i64 %thread, ptr %data)
+  ret void
+}}
+declare i64 @llvm.umin.i64(i64, i64)
+"""
+"""What each thread of a team does."""
+
+
+def _openmp() -> tuple[Callable | None, dict[str, int]]:
+    """How the OpenMP that torch has loaded starts its threads, and where it says which thread it is; None if not so.
+
+    Its threads wait for work when torch has just computed: to begin there costs less than to wake others.
+    """
+    try:
+        library = ctypes.CDLL(None)
+        team = library.GOMP_parallel
+        names = {"thread": library.omp_get_thread_num, "threads": library.omp_get_num_threads}
+    except (AttributeError, OSError, TypeError):
+        return None, {}
+    team.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint]
+    team.restype = None
+    return team, {name: ctypes.cast(function, ctypes.c_void_p).value for name, function in names.items()}
+
+
+_TEAM, _ADDRESSES = _openmp()
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a forked process has no threads but its own
+    return ThreadPoolExecutor(threads, "actlib")
+
+
+def make(name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...]) -> Kernel:
     """The kernel of a generated torch function, for arguments and results of the given kinds."""
-    parameters = [ctypes.c_int64, *[ctypes.c_void_p] * len(outputs)]
-    parameters += [ctypes.c_float if kind == NUMBER else ctypes.c_void_p for kind in kinds]
-    return compiled(kernel_source(name, source, kinds, outputs), parameters)
+    fields = "Q" * len(outputs) + "".join("d" if kind == NUMBER else "Q" for kind in kinds)
+    return Kernel(kernel_source(name, source, kinds, outputs), fields, unit=64)
 
 
 def run(
-    kernel: Callable[[tuple, tuple], Callable],
+    kernel: Callable[[tuple, tuple], Kernel],
     arguments: Sequence[Tensor | float],
     shape: torch.Size,
     dtypes: Sequence[torch.dtype],
@@ -158,18 +233,6 @@ def run(
         kinds.append(NUMBER)
         given.append(argument)
     function = kernel(tuple(kinds), tuple(DTYPES[d] for d in dtypes))
-    targets = [out.data_ptr() for out in outputs]
-    if count <= SHARE:
-        function(count, *targets, *given)
-        return outputs
-
-    sizes = [STORED[DTYPES[d]][1] for d in dtypes] + [0 if kind == NUMBER else STORED[kind][1] for kind in kinds]
-    places = [*targets, *given]
-    share = max(SHARE, count // (4 * torch.get_num_threads()) + 63 & -64)
-
-    def compute(start):
-        moved = [v + start * size if size else v for v, size in zip(places, sizes, strict=True)]
-        function(min(share, count - start), *moved)
-
-    share_out(compute, range(0, count, share), here=True)
+    threads = min(torch.get_num_threads(), 1 + (count - 1) // SHARE)
+    function(count, threads, *[out.data_ptr() for out in outputs], *given)
     return outputs

@@ -3,15 +3,13 @@
 What is summed over a row is summed in float64. Exponentials are kept in a row's room, so that each is computed once.
 """
 
-import ctypes
 import functools
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from actlib.backends.llvm_runner import DTYPES, SHARE, compiled
-from actlib.backends.torch_runner import share_out
+from actlib.backends.llvm_runner import DTYPES, SHARE, Kernel
 from actlib.backends.vectors import (
     BITS,
     DOUBLES,
@@ -48,24 +46,15 @@ def run(logarithm: bool, length: int, tensors: Sequence[Tensor]) -> Tensor:
     out = torch.empty_like(x)
     rows = x.numel() // length
     kernel = _kernel(logarithm, tuple(DTYPES[t.dtype] for t in tensors), DTYPES[out.dtype])
-    places = [(t.data_ptr(), length * t.element_size()) for t in (out, *tensors)]
-    share = max(1, SHARE // length, rows // (4 * torch.get_num_threads()) if x.numel() > SHARE else rows)
-
-    def compute(start):
-        room = torch.empty(length + LANES)
-        kernel(min(share, rows - start), length, *[p + start * size for p, size in places], room.data_ptr())
-
-    if share >= rows:
-        compute(0)
-    else:
-        share_out(compute, range(0, rows, share), here=True)
+    threads = min(torch.get_num_threads(), rows, 1 + (x.numel() - 1) // SHARE)
+    room = torch.empty(threads * (length + LANES))
+    kernel(rows, threads, length, *[t.data_ptr() for t in (out, *tensors, room)])
     return out
 
 
 @functools.cache
-def _kernel(logarithm: bool, kinds: tuple[str, ...], output: str) -> Callable:
-    source = kernel_source(logarithm, kinds, output)
-    return compiled(source, [ctypes.c_int64] * 2 + [ctypes.c_void_p] * (len(kinds) + 2))
+def _kernel(logarithm: bool, kinds: tuple[str, ...], output: str) -> Kernel:
+    return Kernel(kernel_source(logarithm, kinds, output), "Q" * (len(kinds) + 3), unit=1)
 
 
 def kernel_source(logarithm: bool, kinds: Sequence[str], output: str) -> str:
@@ -77,14 +66,24 @@ def kernel_source(logarithm: bool, kinds: Sequence[str], output: str) -> str:
         output: Type of the elements of the result.
 
     Returns:
-        A function `kernel` of the number of rows, their length, the address of the results, of gradients (for
-        backward), of scores, and of room for the float32 numbers of one row and a vector more.
+        A module as `Code.function` describes it; `data` holds the number of rows, their length, and the addresses of
+        the results, of gradients (for backward), of scores, and, for each thread, of room for the float32 numbers of
+        one row and a vector more.
     """
     code = Code()
     names = ["x"] if len(kinds) == 1 else ["g", "x"]
-    code.loop("%rows", 1, lambda row: _one_row(code, row, logarithm, dict(zip(names, kinds, strict=True)), output))
-    pointers = [f"ptr noalias %{n}" for n in ("out", *names, "room")]
-    return code.function(["i64 %rows", "i64 %length", *pointers])
+    code.lines.append(f"%length = add i64 0, {code.field(1, 'i64')}")
+    for number, name in enumerate(("out", *names, "rooms"), 2):
+        code.lines.append(f"%{name} = getelementptr i8, ptr {code.field(number, 'ptr')}, i64 0")
+    offset = code.add(f"mul i64 %thread, {code.add(f'add i64 %length, {LANES}')}")
+    code.lines.append(f"%room = getelementptr float, ptr %rooms, i64 {offset}")
+
+    def body(row):
+        row = code.add(f"add i64 %begin, {row}")
+        _one_row(code, row, logarithm, dict(zip(names, kinds, strict=True)), output)
+
+    code.loop(code.add("sub i64 %end, %begin"), 1, body)
+    return code.function()
 
 
 def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], output: str) -> None:

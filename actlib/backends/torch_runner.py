@@ -5,13 +5,9 @@ lack.
 """
 
 import ast
-import functools
 import linecache
 import math
-import os
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -19,10 +15,7 @@ from torch import Tensor
 from actlib.backends import PHI_SCALE, PHI_TAIL
 
 TILE = 1 << 16
-"""Elements computed at a time on the CPU: the temporaries of a tile stay in cache.
-
-Each thread computes whole tiles, so that threads wait for each other once a call, not once an operation.
-"""
+"""Elements computed at a time on the CPU: the temporaries of a tile stay in cache."""
 
 
 def load(name: str, source: str) -> Callable:
@@ -98,57 +91,13 @@ def run(
     flat = [a.detach().to(compute).reshape(()) if isinstance(a, Tensor) and a.numel() == 1 else a for a in flat]
     targets = [flatten(out, order) for out in outputs]
 
-    def one_tile(start):
+    for start in range(0, like.numel(), TILE):
         tile = slice(start, start + TILE)
         given = [a[tile] if isinstance(a, Tensor) and a.ndim else a for a in flat]
         results = function(*(a.to(compute) if isinstance(a, Tensor) else a for a in given))
         for target, result in zip(targets, results if len(dtypes) > 1 else [results], strict=True):
             target[tile].copy_(result) if isinstance(result, Tensor) else target[tile].fill_(result)
-
-    share_out(one_tile, range(0, like.numel(), TILE))
     return outputs
-
-
-def share_out(task: Callable, items: Iterable, *, here: bool = False) -> None:
-    """Calls the task with each item, on as many threads as torch has; whichever is free takes the next one.
-
-    Args:
-        task: What is done; with torch, each thread computes alone.
-        items: What it is done to.
-        here: Whether the caller's thread, in which torch computes with all threads, takes part.
-    """
-    items = iter(items)  # one for all threads: taking the next item is one step of the interpreter
-    inference = torch.is_inference_mode_enabled()
-
-    def work():
-        with torch.inference_mode(inference), torch.no_grad():
-            for item in items:
-                task(item)
-
-    threads = torch.get_num_threads()
-    workers = [_pool(threads, os.getpid()).submit(work) for _ in range(threads - here)] if threads > 1 else []
-    if here or threads == 1:
-        work()
-    for worker in workers:
-        worker.result()
-
-
-@functools.lru_cache(maxsize=1)
-def _pool(size: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a forked process has no threads but its own
-    """Threads in each of which torch computes with one thread."""
-    started = threading.Barrier(size + 1)
-
-    def start():
-        torch.get_num_threads()  # which is when torch gives a thread the common number
-        torch.set_num_threads(1)
-        started.wait()
-
-    pool = ThreadPoolExecutor(size, "actlib", start)
-    for _ in range(size):
-        pool.submit(int)
-    started.wait()
-    torch.set_num_threads(size)  # for this thread and new ones, as it was
-    return pool
 
 
 def leader(arguments: Sequence[Tensor | float], shape: torch.Size) -> Tensor:

@@ -61,13 +61,21 @@ class Code:
         body(at)
         self.lines += [f"store i64 {self.add(f'add i64 {at}, {step}')}, ptr {place}", f"br label %{head}", f"{after}:"]
 
-    def function(self, parameters: list[str]) -> str:
-        """All of it as a module with one function, `kernel`."""
+    def field(self, number: int, kind: str) -> str:
+        """Loads an argument of the function; returns its name."""
+        return self.add(f"load {kind}, ptr {self.add(f'getelementptr i64, ptr %data, i64 {number}')}, align 8")
+
+    def function(self) -> str:
+        """All of it as a module with one function, `span`.
+
+        It does a part of the work, from `begin` on and before `end`, with the arguments that lie in `data`, 8 bytes
+        each; `thread` is the number of the thread that does it.
+        """
         body = "\n".join(line if line.endswith(":") else f"  {line}" for line in [*self.entry, *self.lines, "ret void"])
         return "\n".join(
             [
                 *sorted(self.declared),
-                f"define void @kernel({', '.join(parameters)}) #0 {{",
+                "define void @span(i64 %begin, i64 %end, i64 %thread, ptr %data) #0 {",
                 body,
                 "}",
                 # The loops are written in vectors already, and these shall fill the widest registers.
