@@ -66,15 +66,17 @@ class Elementwise:
         self.outputs = tuple(stable(sp.sympify(e).xreplace(real)) for e in outputs)
         # The dtype of each output is that of this input; None stands for the dtype of the computation.
         self._like: tuple[int | None, ...] = (0,) * len(self.outputs)
-        self._traceable: type[torch.autograd.Function] | None = None
+        self._traceable: dict[tuple[int, ...], type[torch.autograd.Function]] = {}
 
     def __call__(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
         """The outputs for inputs and parameters in order, as the class describes."""
         self._check_call(arguments)
         if torch.compiler.is_compiling():
-            self._make_traceable()
+            wanted = tuple([i for i, a in enumerate(arguments) if isinstance(a, Tensor) and a.requires_grad])
+            self._make_traceable(wanted)
+            function = self._traceable[wanted]
             # Where no gradient is asked for, Dynamo calls `forward` itself, and not always with a context.
-            return self._traceable.apply(*arguments) if needs_gradient(arguments) else self._traceable.run(*arguments)
+            return function.apply(*arguments) if needs_gradient(arguments) else function.run(*arguments)
         return _apply(self, arguments)
 
     def __repr__(self):
@@ -152,9 +154,9 @@ class Elementwise:
         names = (name for name in candidates if name not in taken)
         return [Symbol(next(names), real=True) for _ in range(count)]
 
-    def _make_traceable(self) -> None:
-        if self._traceable is None:
-            self._traceable = _traceable(self)
+    def _make_traceable(self, wanted: tuple[int, ...]) -> None:
+        if wanted not in self._traceable:
+            self._traceable[wanted] = _traceable(self, wanted)
 
     _make_traceable._dynamo_marked_constant = True  # torch.compiler.assume_constant_result, whose import takes seconds
 
@@ -311,16 +313,34 @@ def at_once(function: type[torch.autograd.Function]) -> type[torch.autograd.Func
 _ApplyAtOnce = at_once(_Apply)
 
 
-def _traceable(op: Elementwise) -> type[torch.autograd.Function]:
-    """Forward and backward alone, in plain torch: what torch.compile can look into and fuse."""
-    run_forward, run_backward = op._function, op.backward._function
+def _traceable(op: Elementwise, wanted: tuple[int, ...]) -> type[torch.autograd.Function]:
+    """Forward and backward alone, as torch.compile can take them.
+
+    On the CPU it gets calls of the compiled kernels, elsewhere plain torch, which it fuses with what stands around.
+    """
+
+    def ready(op):
+        """How the operation is evaluated inside of a compiler, given the arguments and the types of the results."""
+        function, name, source, last = op._function, op.name, op.torch_source, len(op.inputs) - 1
+        kernels = llvm_runner() if op._has_machine_code else None
+
+        def evaluate(arguments, dtypes):
+            x = arguments[last]
+            compute = torch_runner.compute_dtype(x.dtype)
+            dtypes = [compute if d is None else d for d in dtypes]
+            tensors = [a for a in arguments if isinstance(a, Tensor)]
+            if kernels and all(a.device.type == "cpu" and a.dtype in kernels.DTYPES for a in tensors):
+                return kernels.elementwise(name, source, arguments, last, dtypes)
+            return torch_runner.evaluate(function, arguments, x, dtypes, compute)
+
+        return evaluate
+
+    run_forward, run_backward = ready(op), ready(op.vjp(wanted)) if wanted else None
 
     class Traceable(torch.autograd.Function):
         @staticmethod
         def run(*arguments):
-            x = arguments[0]
-            dtypes = [x.dtype] * len(op.outputs)
-            outputs = torch_runner.evaluate(run_forward, arguments, x, dtypes, torch_runner.compute_dtype(x.dtype))
+            outputs = run_forward(arguments, [arguments[0].dtype] * len(op.outputs))
             return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
         @staticmethod
@@ -332,12 +352,9 @@ def _traceable(op: Elementwise) -> type[torch.autograd.Function]:
         @staticmethod
         def backward(ctx, *upstream):
             arguments = _arguments(ctx)
-            compute = torch_runner.compute_dtype(arguments[0].dtype)
-            dtypes = [compute] * len(arguments)
-            gradients = torch_runner.evaluate(run_backward, [*upstream, *arguments], arguments[0], dtypes, compute)
-            return tuple(
-                _as_argument(g, a) if isinstance(a, Tensor) else None for g, a in zip(gradients, arguments, strict=True)
-            )
+            dtypes = [arguments[i].dtype if i < len(op.inputs) else None for i in wanted]
+            results = iter(run_backward([*upstream, *arguments], dtypes))
+            return tuple(_as_argument(next(results), a) if i in wanted else None for i, a in enumerate(arguments))
 
     return Traceable
 

@@ -8,6 +8,7 @@ import functools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import sympy as sp
 import torch
@@ -149,18 +150,16 @@ class _Operation:
         if compute == torch.float32 and elementwise.runs_kernels(x):
             return self.run_kernel(dim, mask, tensors)
         if compute == torch.float32 and elementwise.llvm_runner() and elementwise.llvm_runner().takes(tensors):
-            return self._masked(mask, tensors, functools.partial(self._run_machine_code, dim))
+            return self._masked(mask, tensors, lambda *ts: llvm_softmax().run(self.logarithm, dim, ts))
         return self.in_plain_torch(dim, mask, tensors)
 
-    def _run_machine_code(self, dim: int, *tensors: Tensor) -> Tensor:
-        from actlib.backends import llvm_softmax
-
-        shape = tensors[-1].shape
-        outer, length, inner = shape_of_rows(shape, dim)
-        if inner == 1:
-            return llvm_softmax.run(self.logarithm, length, tensors)
-        rows = [t.reshape(outer, length, inner).transpose(1, 2) for t in tensors]
-        return llvm_softmax.run(self.logarithm, length, rows).transpose(1, 2).reshape(shape).contiguous()
+    def in_a_compiler(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
+        """Computes the result as torch.compile can take it: by the compiled kernel on the CPU, else in plain torch."""
+        _load_kernels()
+        kernels = _KERNELS.get("cpu")
+        if kernels and all(t.device.type == "cpu" and t.dtype in kernels.DTYPES for t in tensors):
+            return self._masked(mask, tensors, lambda *ts: kernels.softmax(self.logarithm, dim, ts))
+        return self.in_plain_torch(dim, mask, tensors)
 
     def run_kernel(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
         """Computes the result by the Triton kernel, whatever the device."""
@@ -183,10 +182,24 @@ class _Operation:
         return torch.where(mask, function(*upstream, x.masked_fill(~mask, -torch.inf)), self.left_out)
 
 
-def shape_of_rows(shape: Sequence[int], dim: int) -> tuple[int, int, int]:
-    """How many entries lie outside of a dimension, along it and inside of it."""
-    return torch.Size(shape[:dim]).numel(), shape[dim], torch.Size(shape[dim + 1 :]).numel()
+@functools.cache
+def llvm_softmax() -> ModuleType | None:
+    """Machine code for rows on the CPU; None where llvmlite is not installed."""
+    if elementwise.llvm_runner() is None:
+        return None
+    from actlib.backends import llvm_softmax
 
+    return llvm_softmax
+
+
+_KERNELS: dict[str, ModuleType | None] = {}
+
+
+def _load_kernels() -> None:
+    _KERNELS["cpu"] = llvm_softmax()
+
+
+_load_kernels._dynamo_marked_constant = True  # it is called, not traced; see `Elementwise`
 
 def _softmax(x: Tensor, dim: int) -> Tensor:
     top = x.amax(dim, keepdim=True)
@@ -393,13 +406,13 @@ class _Traceable(torch.autograd.Function):
     def forward(ctx, operation, dim, mask, x):
         ctx.logarithm, ctx.dim = operation.logarithm, dim
         ctx.save_for_backward(mask, x)
-        return operation.in_plain_torch(dim, mask, [x])
+        return operation.in_a_compiler(dim, mask, [x])
 
     @staticmethod
     def backward(ctx, upstream):
         mask, x = ctx.saved_tensors
         operation = _LOG_SOFTMAX_BACKWARD if ctx.logarithm else _SOFTMAX_BACKWARD
-        return None, None, None, operation.in_plain_torch(ctx.dim, mask, [upstream, x])
+        return None, None, None, operation.in_a_compiler(ctx.dim, mask, [upstream, x])
 
 
 def _call(operation: _Operation, input: Tensor, dim: int | None, dtype: torch.dtype | None, where: Tensor | None):

@@ -198,6 +198,7 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a
     return ThreadPoolExecutor(threads, "actlib")
 
 
+@functools.cache
 def make(name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...]) -> Kernel:
     """The kernel of a generated torch function, for arguments and results of the given kinds."""
     fields = "Q" * len(outputs) + "".join("d" if kind == NUMBER else "Q" for kind in kinds)
@@ -233,6 +234,35 @@ def run(
         kinds.append(NUMBER)
         given.append(argument)
     function = kernel(tuple(kinds), tuple(DTYPES[d] for d in dtypes))
-    threads = min(torch.get_num_threads(), 1 + (count - 1) // SHARE)
+    threads = min(torch.get_num_threads(), 1 + count // SHARE)
     function(count, threads, *[out.data_ptr() for out in outputs], *given)
     return outputs
+
+
+# For torch.compile, which puts calls of these operations into its graphs.
+_LIBRARY = torch.library.Library("actlib", "DEF")
+_LIBRARY.define(
+    "elementwise(str name, str source, Tensor?[] tensors, float[] numbers, int like, ScalarType[] dtypes) -> Tensor[]"
+)
+
+
+def elementwise(
+    name: str, source: str, arguments: Sequence[Tensor | float], like: int, dtypes: Sequence[torch.dtype]
+) -> list[Tensor]:
+    """`run` as an operation that compilers leave alone; `like` is the argument whose shape the results have."""
+    tensors = [a if isinstance(a, Tensor) else None for a in arguments]
+    numbers = [float(a) for a in arguments if not isinstance(a, Tensor)]
+    return torch.ops.actlib.elementwise(name, source, tensors, numbers, like, dtypes)
+
+
+@torch.library.impl(_LIBRARY, "elementwise", "CPU")
+def _elementwise(name, source, tensors, numbers, like, dtypes):
+    numbers = iter(numbers)
+    arguments = [next(numbers) if t is None else t for t in tensors]
+    return run(functools.partial(make, name, source), arguments, tensors[like].shape, dtypes)
+
+
+@torch.library.register_fake("actlib::elementwise", lib=_LIBRARY)
+def _shapes(name, source, tensors, numbers, like, dtypes):  # noqa: ARG001
+    first = leader([t for t in tensors if t is not None], tensors[like].shape)
+    return [torch.empty_like(first, dtype=d) for d in dtypes]

@@ -31,22 +31,29 @@ INFINITY = "0x7FF0000000000000"
 NAN = "0x7FF8000000000000"
 
 
-def run(logarithm: bool, length: int, tensors: Sequence[Tensor]) -> Tensor:
-    """Softmax of rows for (x,), the gradient of x for (gradient, x).
+def run(logarithm: bool, dim: int, tensors: Sequence[Tensor]) -> Tensor:
+    """Softmax along a dimension for (x,), the gradient of x for (gradient, x).
 
     Args:
         logarithm: Whether it is the logarithm of softmax.
-        length: Of the rows, which follow each other in the order of the elements.
-        tensors: Ordinary CPU tensors of one shape that is not empty, of types that kernels read.
+        dim: The dimension along which rows run, from 0.
+        tensors: Ordinary CPU tensors of one shape, of types that kernels read.
 
     Returns:
         A contiguous tensor like x.
     """
-    *_, x = tensors = [t.detach().contiguous() for t in tensors]
-    out = torch.empty_like(x)
+    x = tensors[-1]
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    if x.numel() == 0:
+        return out
+    length, inner = x.shape[dim], torch.Size(x.shape[dim + 1 :]).numel()
+    if inner > 1:  # the kernel takes rows whose elements follow each other
+        rows = [t.detach().reshape(-1, length, inner).transpose(1, 2) for t in tensors]
+        return out.copy_(run(logarithm, 2, rows).transpose(1, 2).reshape(x.shape))
+    tensors = [t.detach().contiguous() for t in tensors]
     rows = x.numel() // length
     kernel = _kernel(logarithm, tuple(DTYPES[t.dtype] for t in tensors), DTYPES[out.dtype])
-    threads = min(torch.get_num_threads(), rows, 1 + (x.numel() - 1) // SHARE)
+    threads = min(torch.get_num_threads(), rows, 1 + x.numel() // SHARE)
     room = torch.empty(threads * (length + LANES))
     kernel(rows, threads, length, *[t.data_ptr() for t in (out, *tensors, room)])
     return out
@@ -206,3 +213,21 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
         write(u - e * left, at, inside)
 
     everywhere(finish)
+
+
+# For torch.compile, as in the runner.
+_LIBRARY = torch.library.Library("actlib", "FRAGMENT")
+_LIBRARY.define("softmax(bool logarithm, int dim, Tensor[] tensors) -> Tensor")
+
+
+def softmax(logarithm: bool, dim: int, tensors: Sequence[Tensor]) -> Tensor:
+    """`run` as an operation that compilers leave alone."""
+    return torch.ops.actlib.softmax(logarithm, dim, tensors)
+
+
+torch.library.impl(_LIBRARY, "softmax", "CPU")(run)
+
+
+@torch.library.register_fake("actlib::softmax", lib=_LIBRARY)
+def _shape(logarithm, dim, tensors):  # noqa: ARG001
+    return torch.empty_like(tensors[-1], memory_format=torch.contiguous_format)

@@ -339,7 +339,8 @@ def log1p(x: Vector) -> Vector:
 
 def sigma(x):
     e = decay(-absolute(x))
-    return where(x < 0, e, 1) / (e + 1)
+    small = e / (e + 1)  # a division that sigma(-x) shares
+    return where(x < 0, small, 1 - small)
 
 
 def softplus(x):
