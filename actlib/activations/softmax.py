@@ -201,6 +201,7 @@ def _load_kernels() -> None:
 
 _load_kernels._dynamo_marked_constant = True  # it is called, not traced; see `Elementwise`
 
+
 def _softmax(x: Tensor, dim: int) -> Tensor:
     top = x.amax(dim, keepdim=True)
     # Halves, so that infinity differs from the largest number when both are made finite; no choice is made for each

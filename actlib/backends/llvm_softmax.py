@@ -133,7 +133,9 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
 
     def total_of(total: str) -> str:
         value = code.add(f"load {DOUBLES}, ptr {total}")
-        return code.call(f"vector.reduce.fadd.v{LANES}f64", "double", ("double", "0.0"), (DOUBLES, value))
+        return code.call(
+            f"vector.reduce.fadd.v{LANES}f64", "double", ("double", "-0.0"), (DOUBLES, value), flags="reassoc "
+        )
 
     def single(value: str) -> Vector:
         return Vector(code, spread(code, "float", code.add(f"fptrunc double {value} to float")))
@@ -168,11 +170,10 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
             add_to(ties, doubles(where(under, 0, where(d == d, 1, d))), inside)
             return
         store(e, "float32", "%room", at)
-        e = doubles(e)
-        add_to(total, e, inside)
+        add_to(total, doubles(e), inside)
         if "g" in kinds:
-            g = doubles(gradient(at, inside))
-            add_to(dot, g if logarithm else code.add(f"fmul {DOUBLES} {e}, {g}"), inside)
+            g = gradient(at, inside)
+            add_to(dot, doubles(g if logarithm else e * g), inside)
 
     everywhere(gather)
     if forward_logarithm:

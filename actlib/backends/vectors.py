@@ -39,10 +39,10 @@ class Code:
         self.lines.append(f"{name} = {instruction}")
         return name
 
-    def call(self, intrinsic: str, result: str, *arguments: tuple[str, str]) -> str:
+    def call(self, intrinsic: str, result: str, *arguments: tuple[str, str], flags: str = "") -> str:
         """Writes the call of an intrinsic, given the type and name of each argument; returns the result's name."""
         self.declared.add(f"declare {result} @llvm.{intrinsic}({', '.join(kind for kind, _ in arguments)})")
-        return self.add(f"call {result} @llvm.{intrinsic}({', '.join(map(' '.join, arguments))})")
+        return self.add(f"call {flags}{result} @llvm.{intrinsic}({', '.join(map(' '.join, arguments))})")
 
     def variable(self, kind: str, value: str) -> str:
         """Makes room for a value that loops change; returns its address."""
