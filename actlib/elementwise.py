@@ -66,13 +66,13 @@ class Elementwise:
         self.outputs = tuple(stable(sp.sympify(e).xreplace(real)) for e in outputs)
         # The dtype of each output is that of this input; None stands for the dtype of the computation.
         self._like: tuple[int | None, ...] = (0,) * len(self.outputs)
-        self._traceable: dict[tuple[int, ...], type[torch.autograd.Function]] = {}
+        self._traceable: dict[tuple[bool, ...], type[torch.autograd.Function]] = {}
 
     def __call__(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
         """The outputs for inputs and parameters in order, as the class describes."""
         self._check_call(arguments)
         if torch.compiler.is_compiling():
-            wanted = tuple([i for i, a in enumerate(arguments) if isinstance(a, Tensor) and a.requires_grad])
+            wanted = tuple([isinstance(a, Tensor) and a.requires_grad for a in arguments])
             self._make_traceable(wanted)
             function = self._traceable[wanted]
             # Where no gradient is asked for, Dynamo calls `forward` itself, and not always with a context.
@@ -154,7 +154,7 @@ class Elementwise:
         names = (name for name in candidates if name not in taken)
         return [Symbol(next(names), real=True) for _ in range(count)]
 
-    def _make_traceable(self, wanted: tuple[int, ...]) -> None:
+    def _make_traceable(self, wanted: tuple[bool, ...]) -> None:
         if wanted not in self._traceable:
             self._traceable[wanted] = _traceable(self, wanted)
 
@@ -313,35 +313,39 @@ def at_once(function: type[torch.autograd.Function]) -> type[torch.autograd.Func
 _ApplyAtOnce = at_once(_Apply)
 
 
-def _traceable(op: Elementwise, wanted: tuple[int, ...]) -> type[torch.autograd.Function]:
-    """Forward and backward alone, as torch.compile can take them.
+def _traceable(op: Elementwise, wanted: tuple[bool, ...]) -> type[torch.autograd.Function]:
+    """Forward and backward alone, as torch.compile can take them; `wanted` says which arguments need a gradient.
 
     On the CPU it gets calls of the compiled kernels, elsewhere plain torch, which it fuses with what stands around.
     """
 
     def ready(op):
         """How the operation is evaluated inside of a compiler, given the arguments and the types of the results."""
-        function, name, source, last = op._function, op.name, op.torch_source, len(op.inputs) - 1
+        # No whole numbers: where shapes are dynamic, the compiler would take them for unknowns, too.
+        function, name, source, inputs = op._function, op.name, op.torch_source, [s.name for s in op.inputs]
         kernels = llvm_runner() if op._has_machine_code else None
 
         def evaluate(arguments, dtypes):
-            x = arguments[last]
+            x = arguments[len(inputs) - 1]
             compute = torch_runner.compute_dtype(x.dtype)
             dtypes = [compute if d is None else d for d in dtypes]
             tensors = [a for a in arguments if isinstance(a, Tensor)]
-            if kernels and all(a.device.type == "cpu" and a.dtype in kernels.DTYPES for a in tensors):
-                return kernels.elementwise(name, source, arguments, last, dtypes)
+            here = all(a.device.type == "cpu" and a.dtype in kernels.DTYPES for a in tensors) if kernels else False
+            if here and not torch.compiler.is_exporting():
+                return kernels.elementwise(name, source, arguments, len(inputs) - 1, dtypes)
             return torch_runner.evaluate(function, arguments, x, dtypes, compute)
 
         return evaluate
 
-    run_forward, run_backward = ready(op), ready(op.vjp(wanted)) if wanted else None
+    run_forward = ready(op)
+    run_backward = ready(op.vjp(tuple(i for i, w in enumerate(wanted) if w))) if any(wanted) else None
+    outputs, inputs = ([str(e) for e in these] for these in (op.outputs, op.inputs))
 
     class Traceable(torch.autograd.Function):
         @staticmethod
         def run(*arguments):
-            outputs = run_forward(arguments, [arguments[0].dtype] * len(op.outputs))
-            return outputs[0] if len(outputs) == 1 else tuple(outputs)
+            results = run_forward(arguments, [arguments[0].dtype] * len(outputs))
+            return results[0] if len(results) == 1 else tuple(results)
 
         @staticmethod
         def forward(ctx, *arguments):
@@ -352,9 +356,9 @@ def _traceable(op: Elementwise, wanted: tuple[int, ...]) -> type[torch.autograd.
         @staticmethod
         def backward(ctx, *upstream):
             arguments = _arguments(ctx)
-            dtypes = [arguments[i].dtype if i < len(op.inputs) else None for i in wanted]
+            dtypes = [a.dtype if i < len(inputs) else None for i, a in enumerate(arguments) if wanted[i]]
             results = iter(run_backward([*upstream, *arguments], dtypes))
-            return tuple(_as_argument(next(results), a) if i in wanted else None for i, a in enumerate(arguments))
+            return tuple(_as_argument(next(results), a) if w else None for a, w in zip(arguments, wanted, strict=True))
 
     return Traceable
 

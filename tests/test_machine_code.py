@@ -213,7 +213,18 @@ class TestInACompiler:
                 (op.name, op.torch_source, [tensor], [], 0, [torch.float32]),
                 test_utils="test_faketensor",  # the check of the schema cannot do with lists of tensors
             )
+            actlib.softmax(tensor, 1)  # which makes the operation known
             torch.library.opcheck(torch.ops.actlib.softmax.default, (False, 1, [tensor]))
+
+    def test_exported_programs_hold_torchs_own_operations_alone(self):
+        class Model(torch.nn.Module):
+            def forward(self, x):
+                return actlib.softmax(actlib.gelu(x), 1)
+
+        given = torch.randn(3, 5)
+        program = torch.export.export(Model(), (given,))
+        assert not any("actlib" in str(node.target) for node in program.graph.nodes)
+        torch.testing.assert_close(program.module()(given), Model()(given))
 
     def test_a_tensor_without_elements(self):
         f = torch.compile(lambda t: actlib.gelu(t) + actlib.softmax(t, 0), fullgraph=True)

@@ -157,7 +157,8 @@ class _Operation:
         """Computes the result as torch.compile can take it: by the compiled kernel on the CPU, else in plain torch."""
         _load_kernels()
         kernels = _KERNELS.get("cpu")
-        if kernels and all(t.device.type == "cpu" and t.dtype in kernels.DTYPES for t in tensors):
+        here = all(t.device.type == "cpu" and t.dtype in kernels.DTYPES for t in tensors) if kernels else False
+        if here and not torch.compiler.is_exporting():
             return self._masked(mask, tensors, lambda *ts: kernels.softmax(self.logarithm, dim, ts))
         return self.in_plain_torch(dim, mask, tensors)
 
