@@ -6,10 +6,11 @@ A file of results, one for each device, is an object with
     threads     of torch, and as many of JAX
     date        of the last run that added to it
     versions    by name: python, of all packages that took part, and "actlib source", a digest of its code
-    rounds      how often each contender had its turn
+    rounds      how often each contender had its turn, at most
     missing     [{name, reason, install}]: peers that took no part; install is null where nothing can be done
     failed      [{function, dtype, elements, row?, contender, task, reason}]: single cases that raised an error
-    rows        [{function, dtype, elements, row?, task, bytes to copy, ratio to copy, quotients, seconds?}]
+    rows        [{function, dtype, elements, row?, task, rounds, bytes to copy, ratio to copy,
+                quotients, seconds?}]
     memory      [{function, dtype, elements, row?, contender, kept, kept inputs, kept output, peak}]
     bars        [{bar, where, figure, limit, met, least, worst, misses}]: figure and met are null where nothing was
                 measured; "least" says that the limit is one from below; misses: {case: figure}
@@ -70,7 +71,7 @@ def quartiles(values: list[float]) -> list[float]:
     """Lower quartile, median, upper quartile, to four digits."""
     if len(values) == 1:
         values = values * 2
-    return [float(f"{q:.4g}") for q in statistics.quantiles(values, n=4)]
+    return [float(f"{q:.4g}") for q in statistics.quantiles(values, n=4, method="inclusive")]
 
 
 def row_of(case_and_task: dict, moved: float, times: dict[str, list[float]], *, gpu: bool) -> dict:
@@ -80,7 +81,8 @@ def row_of(case_and_task: dict, moved: float, times: dict[str, list[float]], *, 
         return quartiles([a / b for a, b in zip(times[name], times[other], strict=True)])
 
     ours = [name for name in (OURS, OURS + COMPILED) if name in times]
-    row = case_and_task | {"bytes to copy": moved, "ratio to copy": {name: over(name, COPY) for name in times}}
+    row = case_and_task | {"rounds": len(times[COPY]), "bytes to copy": moved}
+    row["ratio to copy"] = {name: over(name, COPY) for name in times}
     row["quotients"] = {o: {n: over(o, n) for n in times if n not in (o, COPY, YARDSTICK)} for o in ours}
     if gpu:
         row["seconds"] = {name: quartiles(values) for name, values in times.items()}
@@ -291,7 +293,7 @@ def show(results: dict, file: pathlib.Path) -> None:
         print(f"{state:>12}  {one['bar']}, {one['where']}: {sign} {one['limit']:.2f};{figure}")
         for name, value in one["misses"].items():
             print(f"{'':16}{value:.2f} {name}")
-    print(f"\nMedians of {results['rounds']} rounds on {results['device']}. Kept in {file}")
+    print(f"\nMedians of up to {results['rounds']} rounds on {results['device']}. Kept in {file}")
 
 
 def table(rows: list[dict]) -> None:
