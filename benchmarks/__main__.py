@@ -227,7 +227,7 @@ def restore(spoilt: Sets, good: Sets) -> None:
     """Writes the numbers of the one sets into the other."""
     for (xs, _), (ys, _) in zip(spoilt, good, strict=True):
         for x, y in zip(xs, ys, strict=True):
-            x.detach().copy_(y)
+            x.data.copy_(y)  # so that autograd, which would refuse to go back, does not see it
 
 
 if __name__ == "__main__":

@@ -162,6 +162,39 @@ def test_a_contender_that_fails_is_taken_down_and_the_others_go_on():
     ]
 
 
+class Spoiling(torch.autograd.Function):
+    """x^2, with a gradient that is written over x where autograd does not see it, as some kernels do."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return x.data.mul_(2 * g)
+
+
+def test_a_contender_that_spoils_its_inputs_gets_fresh_ones(monkeypatch):
+    monkeypatch.setattr(program, "check", lambda *_: None)  # it is no tanh
+    one = case("tanh")
+    before = [(xs[0].clone(), g) for xs, g in program.sets_of(one)]
+    seen = []
+
+    def function(_):
+        return lambda x: seen.append(x.detach().clone()) or Spoiling.apply(x)
+
+    failed = []
+    peers = [Peer("spoiling", "torch", function, spoils_inputs=True), BY_NAME["actlib"]]
+    rows = list(program.timed(one, peers, 2, failed))
+    assert failed == []
+    assert [row["task"] for row in rows if "spoiling" in row["ratio to copy"]] == list(TASKS)
+    after = program.sets_of(one)
+    assert all(torch.equal(x, xs[0]) for (x, _), (xs, _) in zip(before, after, strict=True))
+    assert sum(torch.equal(x, before[0][0]) for x in seen) > len(TASKS)
+
+
 # Kept for backward, in numbers an element: all, those of the inputs, those of the output.
 KEPT = {
     ("sigmoid", "torch"): (1, 0, 1),
