@@ -12,7 +12,7 @@ from conftest import ROOT, need
 
 from actlib import experiments
 from benchmarks import __main__ as program
-from benchmarks import memory, report, timing
+from benchmarks import bars, memory, report, timing
 from benchmarks.peers import IN_DEPTH, PEERS, TASKS, Case, Peer
 
 CPU = torch.device("cpu")
@@ -110,6 +110,7 @@ def test_bars_and_figures_are_shown(small_run):
     [
         (["sigmod"], "unknown: sigmod; known: sigmoid, tanh"),
         (["--elements", "0"], "0 is below 1"),
+        (["softmax", "--elements", "1536"], "1536 elements cannot be cut into rows of 1024"),
         (["--rounds", "many"], "invalid positive value: 'many'"),
         (["--device", "cuda"], "torch finds no GPU"),
     ],
@@ -160,6 +161,23 @@ def test_a_contender_that_fails_is_taken_down_and_the_others_go_on():
     assert [(f["contender"], f["task"], f["reason"]) for f in failed] == [
         ("broken", "value", "RuntimeError: no kernel")
     ]
+
+
+def test_a_case_that_fails_later_is_taken_down():
+    def tired(_):
+        calls = itertools.count()
+
+        def function(x):
+            if next(calls) > 2:
+                raise RuntimeError("out of memory")
+            return x
+
+        return function
+
+    failed = []
+    peers = [Peer("tired", "torch", tired, takes=1)]
+    assert list(program.timed(case("tanh", tasks=("value",)), peers, 2, failed)) == []
+    assert [(f["contender"], f["reason"]) for f in failed] == [("all", "RuntimeError: out of memory")]
 
 
 class Spoiling(torch.autograd.Function):
@@ -283,21 +301,31 @@ def entry(function, task, elements, ratio, quotients=None, dtype="float32", **mo
 
 
 def bars_of(rows, *, gpu):
-    return {(b["bar"], b["where"]): b for b in report.bars({"rows": rows}, gpu=gpu)}
+    return {(b["bar"], b["where"]): b for b in bars.bars(rows, gpu=gpu)}
+
+
+def rows_of_a_cpu(eager, compiled):
+    """The rows of the bars, where not all contenders are as fast as each other: the time over torch's by function."""
+    task, size = "value and gradient", 2**22
+    over = {
+        f: {
+            "actlib": {"torch": eager.get(f, 1.0)},
+            "actlib compiled": {"torch": compiled.get(f, 1.0), "torch compiled": 0.5},
+        }
+        for f in IN_DEPTH
+    }
+    return [
+        *(entry(f, task, size, 3, quotients, row=1024) for f, quotients in over.items()),
+        entry("mish", task, size, 3, {"actlib": {"torch": 99.0}}),  # no function of the bars
+        entry("softmax", task, size, 3, {"actlib": {"torch": 99.0}}, row=128),  # nor these rows
+    ]
 
 
 def test_bars_of_a_cpu():
-    task, size = "value and gradient", 2**22
-    rows = [
-        entry(f, task, size, 3, {"actlib": {"torch": t}, "actlib compiled": {"torch": c, "torch compiled": 0.5}})
-        for f, t, c in (("tanh", 4.0, 0.8), ("swiglu", 0.25, 1.25))
-    ]
-    rows.append(entry("mish", task, size, 3, {"actlib": {"torch": 99.0}}))  # no function of the bars
-    rows.append(entry("softmax", task, size, 3, {"actlib": {"torch": 99.0}}, row=128))  # nor these rows
-    found = bars_of(rows, gpu=False)
-    where = f"{task}, 4 Mi elements, float32"
+    found = bars_of(rows_of_a_cpu({"tanh": 4.0, "swiglu": 0.25}, {"tanh": 0.8, "silu": 1.25}), gpu=False)
+    where = "value and gradient, 4 Mi elements, float32"
     mean = found["time over torch's, geometric mean", where]
-    assert (mean["figure"], mean["limit"], mean["met"]) == (1.0, 1.5, True)
+    assert (mean["figure"], mean["limit"], mean["met"], mean["cases"]) == (1.0, 1.5, True, len(IN_DEPTH))
     slowest = found["time over torch's, the slowest", where]
     assert (slowest["figure"], slowest["met"], slowest["misses"]) == (4.0, False, {"tanh": 4.0})
     swiglu = found["SwiGLU: time over torch's composition", where]
@@ -307,26 +335,57 @@ def test_bars_of_a_cpu():
     assert {b["met"] for (_, w), b in found.items() if "bfloat16" in w} == {None}
 
 
+def test_a_bar_is_not_met_where_a_case_was_not_measured(capsys):
+    rows = rows_of_a_cpu({"tanh": 4.0}, {})
+    del rows[0]["quotients"]["actlib"]["torch"]
+    del rows[0]["quotients"]["actlib compiled"]["torch compiled"]
+    found = bars_of(rows, gpu=False)
+    where = "value and gradient, 4 Mi elements, float32"
+    slowest = found["time over torch's, the slowest", where]
+    assert (slowest["met"], slowest["unmeasured"]) == (False, ["sigmoid"])
+    compiled = found["compiled: time over the better of torch's eager and compiled, geometric mean", where]
+    assert (compiled["figure"], compiled["met"], compiled["unmeasured"]) == (1.0, None, ["sigmoid"])
+    report.show_bar(slowest)
+    report.show_bar(compiled)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert [line.split("  ")[0] for line in lines] == [
+        "MISSED",
+        "4.00 tanh",
+        "not measured: sigmoid",
+        "incomplete",
+        "not measured: sigmoid",
+    ]
+
+
 def test_bars_of_a_gpu():
-    large = [
-        entry("tanh", "value", 2**26, 1.0, {"actlib": {"torch": 0.5, "liger": 1.004}}) | {"bytes to copy": 0.95},
+    rows = [
+        entry("tanh", "value", 2**26, 1.0, {"actlib": {"torch": 0.5}}) | {"bytes to copy": 0.95},
         entry("mish", "value", 2**26, 1.0, {"actlib": {"torch": 1.02}}) | {"bytes to copy": 0.85},
         entry("softmax", "value", 2**26, 1.0, row=128) | {"bytes to copy": 0.86},
         entry("softmax", "value", 2**26, 1.0, row=1024) | {"bytes to copy": 0.84},
-        entry("swiglu", "value and gradient", 2**26, 1.0, {"actlib": {"torch": 0.5}}, "bfloat16"),
         entry("tanh", "value", 2**10, 1.0, {"actlib": {"torch": 2.5}}),
     ]
-    found = bars_of(large, gpu=True)
+    for dtype in ("float32", "bfloat16"):
+        rows.append(entry("swiglu", "value and gradient", 2**26, 1.0, {"actlib": {"torch": 0.5}}, dtype))
+        quotients = {"actlib": {"torch": 0.5, "liger": 1.004}}
+        rows += [entry(f, "gradient", 2**26, 2.5, quotients, dtype) for f in ("swiglu", "geglu")]
+        rows += [entry("softmax", "gradient", 2**26, 2.5, quotients, dtype, row=n) for n in (128, 1024, 8192, 65536)]
+    found = bars_of(rows, gpu=True)
     where = "value, 64 Mi elements"
     share = found["share of the copy's bandwidth", where]
     assert (share["figure"], share["met"], share["misses"]) == (0.85, False, {"mish, float32, value": 0.85})
+    assert len(share["unmeasured"]) == 2 * 25 - 2
     rows = found["rows: share of the copy's bandwidth", where]
     assert rows["misses"] == {"softmax in rows of 1,024, float32, value": 0.84}
     assert found["time over that of torch", where]["misses"] == {"mish, float32, value": 1.02}
-    assert found["time over that of liger", where]["met"]  # as it is shown: 1.00
+    liger = found["time over that of liger", "gradient, 64 Mi elements"]
+    assert (liger["figure"], liger["met"]) == (1.0, True)  # as it is shown
     assert found["time over that of torch compiled", where]["met"] is None
-    assert found["SwiGLU: times as fast as torch's composition", "value and gradient, 64 Mi elements"]["figure"] == 2
-    assert found["time of a call over torch's", "value, 1 Ki elements"]["figure"] == 2.5
+    faster = found["SwiGLU: times as fast as torch's composition", "value and gradient, 64 Mi elements"]
+    assert (faster["figure"], faster["met"]) == (2, True)
+    call = found["time of a call over torch's", "value, 1 Ki elements"]
+    assert (call["figure"], call["met"]) == (2.5, None)
+    assert "softmax in rows of 1,024, bfloat16, value" in call["unmeasured"]
 
 
 def test_named_functions_join_results_of_the_same_code(tmp_path):
