@@ -4,6 +4,7 @@ Everything runs in float64 on the CPU: a rounding difference between two machine
 shown, so the chapters can state their results and have them compared.
 """
 
+import collections
 import functools
 import itertools
 import json
@@ -334,18 +335,112 @@ class Cost:
 
     Attributes:
         device: What it was measured on.
-        elements: The sizes, ascending.
+        elements: The sizes, ascending; or the lengths of rows, where it is these that vary.
         times: For each contender ("actlib", "torch", "torch relu" ...) the median time at each size, as a multiple of
-            the time that copying as many numbers takes.
+            the time that copying as many numbers takes; NaN where it was not measured.
+        shares: Likewise, the share of the copy's bandwidth: the least that must be moved through memory, over the time.
+        seconds: Likewise, the time of a call; for GPUs alone.
     """
 
     device: str
     elements: list[int]
     times: dict[str, list[float]]
+    shares: dict[str, list[float]] = field(default_factory=dict)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
 
     def ratio(self, contender: str, to: str) -> list[float]:
         """How many times as long as another the contender takes, at each size."""
         return [a / b for a, b in zip(self.times[contender], self.times[to], strict=True)]
+
+
+ROW = 1024
+"""Length of the rows of softmax in the benchmark, where it is the number of elements that varies."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the benchmark has kept of a device; `benchmarks/report.py` says what stands in the lists.
+
+    Attributes:
+        device: What it was measured on.
+        gpu: Whether that is a GPU.
+        date: When, as YYYY-MM-DD.
+        versions: By name, of all that took part.
+        missing: Peers that took no part, and why.
+        rows: The times.
+        memory: Bytes kept for backward, and peak bytes.
+        bars: What the library sets itself to reach, beside what was measured.
+    """
+
+    device: str
+    gpu: bool
+    date: str
+    versions: dict[str, str]
+    missing: list[dict]
+    rows: list[dict] = field(repr=False)
+    memory: list[dict] = field(repr=False)
+    bars: list[dict] = field(repr=False)
+
+    @property
+    def functions(self) -> list[str]:
+        """The functions that were measured."""
+        return list(dict.fromkeys(row["function"] for row in self.rows))
+
+    def cost(self, function: str, dtype: str = "float32", task: str = "value") -> Cost:
+        """The times of a function over the number of elements; empty where there are none.
+
+        Args:
+            function: Its name in the registry.
+            dtype: "float32" or "bfloat16".
+            task: "value", "gradient" or "value and gradient".
+        """
+        rows = [r for r in self._rows(function, dtype, task) if r.get("row") in (None, min(ROW, r["elements"]))]
+        return self._cost("elements", rows)
+
+    def cost_by_row(self, function: str, dtype: str = "float32", task: str = "value") -> Cost:
+        """The times of a function of rows over their length, at the number of elements that has most lengths."""
+        rows = [r for r in self._rows(function, dtype, task) if "row" in r]
+        counts = collections.Counter(r["elements"] for r in rows)
+        most = max(counts, key=lambda n: (counts[n], n), default=0)
+        return self._cost("row", [r for r in rows if r["elements"] == most])
+
+    def _rows(self, function: str, dtype: str, task: str) -> list[dict]:
+        wanted = {"function": function, "dtype": dtype, "task": task}
+        return [row for row in self.rows if wanted.items() <= row.items()]
+
+    def _cost(self, by: str, rows: list[dict]) -> Cost:
+        rows = sorted(rows, key=lambda row: row[by])
+        names = list(dict.fromkeys(name for row in rows for name in row["ratio to copy"]))
+        missing = [math.nan] * 3
+
+        def medians(name: str, kind: str) -> list[float]:
+            return [row.get(kind, {}).get(name, missing)[1] for row in rows]
+
+        times = {name: medians(name, "ratio to copy") for name in names}
+        least = [row.get("bytes to copy", math.nan) for row in rows]
+        shares = {
+            n: [b / t for b, t in zip(least, ts, strict=True)] for n, ts in times.items() if n not in _OTHER_BYTES
+        }
+        seconds = {name: medians(name, "seconds") for name in names} if self.gpu else {}
+        return Cost(self.device, [row[by] for row in rows], times, shares, seconds)
+
+
+_OTHER_BYTES = ("copy", "torch relu")  # these do not compute the function, and move less
+
+
+def stored_results(results: pathlib.Path | str) -> list[Results]:
+    """What the benchmark has kept, device by device: those on CPUs first, in the order of the files' names.
+
+    Args:
+        results: The folder of the benchmark's results, one file a device.
+    """
+    found = []
+    for file in sorted(pathlib.Path(results).glob("*.json")):
+        report = json.loads(file.read_text())
+        gpu = any("seconds" in row for row in report["rows"])
+        lists = {name: report.get(name, []) for name in ("missing", "rows", "memory", "bars")}
+        found.append(Results(report["device"], gpu, report.get("date", ""), report.get("versions", {}), **lists))
+    return sorted(found, key=lambda r: r.gpu)
 
 
 def stored_cost(results: pathlib.Path | str, function: str, dtype: str = "float32", task: str = "value") -> Cost:
@@ -356,19 +451,15 @@ def stored_cost(results: pathlib.Path | str, function: str, dtype: str = "float3
             counts.
         function: Its name in the registry.
         dtype: "float32" or "bfloat16".
-        task: "value" or "value and gradient".
+        task: "value", "gradient" or "value and gradient".
 
     Raises:
         LookupError: No file on a CPU has such a row.
     """
+    for kept in stored_results(results):
+        if not kept.gpu and (cost := kept.cost(function, dtype, task)).elements:
+            return cost
     wanted = {"function": function, "dtype": dtype, "task": task}
-    for file in sorted(pathlib.Path(results).glob("*.json")):
-        report = json.loads(file.read_text())
-        rows = [row for row in report["rows"] if wanted.items() <= row.items() and "seconds" not in row]
-        rows.sort(key=lambda row: row["elements"])
-        if rows:
-            times = {name: [row["ratio to copy"][name][1] for row in rows] for name in rows[0]["ratio to copy"]}
-            return Cost(report["device"], [row["elements"] for row in rows], times)
     raise LookupError(f"no result in {results} has {wanted}: run python -m benchmarks {function}")
 
 

@@ -8,6 +8,7 @@ last bits of a number, which differ between processors, do not show.
 import hashlib
 import html
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -18,6 +19,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 from numpy.typing import NDArray
+
+from actlib.experiments import Cost
 
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY = PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's colours, which colour-blind readers can tell apart; f, f' and f'' are always the first three."""
@@ -165,6 +168,83 @@ def curves(
     lines(axes, x.detach().numpy(), {label: values.detach().numpy() for label, values in drawn.items()})
     axes.set_xlabel("x")
     return figure, axes
+
+
+CONTENDERS = {
+    "actlib": BLUE,
+    "torch": ORANGE,
+    "actlib compiled": SKY,
+    "torch compiled": YELLOW,
+    "jax": GREEN,
+    "liger": PURPLE,
+    "torch relu": MUTED,
+}
+"""Those that the benchmark compares, in their colours."""
+
+_QUANTITIES = {
+    "times": "time / copy's time",
+    "shares": "share of the copy's bandwidth",
+    "seconds": "time of a call (µs)",
+}
+
+
+def cost_figure(
+    costs: Mapping[str, Cost],
+    quantity: str = "times",
+    contenders: Sequence[str] = tuple(CONTENDERS)[:-1],
+    xlabel: str = "elements",
+) -> tuple[MatplotlibFigure, NDArray]:
+    """Time, or share of the copy's bandwidth, over the number of elements, as the benchmark has kept them.
+
+    Args:
+        costs: What `experiments.Results.cost` gives, by the title of the panel.
+        quantity: "times", in times of the copy's; "shares"; or "seconds", for GPUs alone.
+        contenders: Who is drawn, if he was measured.
+        xlabel: What varies; "length of the rows" for what `cost_by_row` gives.
+
+    Returns:
+        The figure and the axes of its panels.
+
+    Raises:
+        ValueError: Another quantity came.
+    """
+    if quantity not in _QUANTITIES:
+        raise ValueError(f"quantity must be one of {', '.join(_QUANTITIES)}, but {quantity!r} came")
+    figure, panels = new(len(costs), size=(7.0, 3.4), sharey=True, squeeze=False)
+    unit = 1e6 if quantity == "seconds" else 1
+    drawn = {}
+    with mpl.rc_context(_STYLE):
+        for axes, (title, cost) in zip(panels[0], costs.items(), strict=True):
+            axes.set(title=title, xlabel=xlabel, xscale="log")
+            if quantity == "shares":
+                axes.axhline(1, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+                axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1))
+            else:
+                axes.set_yscale("log")
+                axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda y, _: f"{y:g}"))
+            for name in reversed(contenders):  # the first is drawn last, over the others
+                y = np.array(getattr(cost, quantity).get(name, math.nan)) * unit
+                if np.isfinite(y).any():
+                    style = {"color": CONTENDERS[name], "marker": "o", "markersize": 4}
+                    (drawn[name],) = axes.plot(cost.elements, y, **style)
+            ticks = cost.elements[:: 1 if len(cost.elements) < 7 else 2]
+            axes.set_xticks(ticks, [_binary(n) for n in ticks])
+            axes.minorticks_off()
+        if quantity == "shares":
+            panels[0, 0].set_ylim(bottom=0)
+        panels[0, 0].set_ylabel(_QUANTITIES[quantity])
+        named = [name for name in contenders if name in drawn]
+        handles = [drawn[name] for name in named]
+        figure.legend(handles, named, loc="outside upper left", ncols=6, handlelength=1, columnspacing=1.5)
+    return figure, panels[0]
+
+
+def _binary(count: int) -> str:
+    """1,024 as 1 Ki."""
+    for power, unit in ((20, "Mi"), (10, "Ki")):
+        if count >= 1 << power and count % (1 << power) == 0:
+            return f"{count >> power} {unit}"
+    return f"{count:,}"
 
 
 def ulp_figure(

@@ -1,1 +1,1 @@
-"""Speed, side by side with what a user would pick instead."""
+"""Speed and memory, side by side with what a user would pick instead."""

@@ -1,171 +1,240 @@
-"""Times actlib beside PyTorch, eager and compiled: `python -m benchmarks`, or `make bench`.
+"""Measures actlib beside what a user would pick instead: `python -m benchmarks`, or `make bench`.
 
-Every figure is a ratio to a copy of as many numbers into place, timed in the same round: all contenders take turns, in
-an order that is reversed from round to round, so that what else the machine does hits all of them alike. What is kept
-is the median over the rounds, with the quartiles. Absolute times are kept for GPUs alone.
+Every time is set against that of a copy of as many numbers into place, the least that memory allows: all contenders
+take turns, in an order that is reversed from round to round, so that what else the machine does hits all of them alike.
+What is kept is the median over the rounds, with the quartiles. Absolute times are kept for GPUs alone.
 """
 
 import argparse
-import datetime
-import json
+import dataclasses
+import functools
+import gc
 import pathlib
-import platform
-import re
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
-import sympy
 import torch
 import tqdm
+from torch import Tensor
+from torch._functorch import config as functorch_config
 
 from actlib import ACTIVATIONS
+from actlib.experiments import ROW
+from benchmarks import bars, memory, report, timing
+from benchmarks.peers import (
+    BOTH,
+    COMPILED,
+    COPY,
+    GRADIENT,
+    IN_DEPTH,
+    OURS,
+    PEERS,
+    ROWS,
+    TASKS,
+    TORCH,
+    VALUE,
+    YARDSTICK,
+    Case,
+    Peer,
+    Sets,
+    function_of,
+)
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-BASELINE = "copy"
-YARDSTICK = "torch relu"  # the cheapest activation there is
-ROW = 1024
-"""Length of the rows of softmax."""
+DTYPES = (torch.float32, torch.bfloat16)
+SHORT = (2**10, 2**14, 2**18, 2**22)
+FULL = tuple(2**n for n in range(10, 27, 2))
+KEPT_AT = 2**24
+"""Elements at which memory is measured."""
 
 
-def main() -> None:
-    """Measures, prints a table and keeps the results."""
+def main(arguments: list[str] | None = None) -> None:
+    """Measures, keeps the results and prints what was found."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="functions of the registry (default: all)")
-    parser.add_argument("--elements", type=int, nargs="+", default=[2**10, 2**14, 2**18, 2**22], metavar="N")
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="functions of the registry (default: all); others' results stay"
+    )
+    parser.add_argument("--elements", type=positive, nargs="+", metavar="N", help="sizes, in place of those chosen")
+    parser.add_argument("--full", action="store_true", help="all sizes from 1 Ki to 64 Mi, all tasks; takes hours")
+    parser.add_argument("--rounds", type=positive, default=15, metavar="N", help="turns of each contender (15)")
+    parser.add_argument("--threads", type=positive, default=torch.get_num_threads(), metavar="N")
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
-    chosen = parser.parse_args()
-    unknown = set(chosen.names) - set(ACTIVATIONS)
-    if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(ACTIVATIONS)}")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--results", type=pathlib.Path, default=RESULTS, metavar="DIR", help="where results are kept")
+    parser.add_argument("--plots", type=pathlib.Path, metavar="DIR", help="draw SVG figures there")
+    chosen = parser.parse_args(arguments)
+    if unknown := sorted(set(chosen.names) - set(ACTIVATIONS)):
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(ACTIVATIONS)}")
+    if chosen.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda, but torch finds no GPU")
+    if uncut := [n for n in chosen.elements or () if n % min(n, ROW)]:
+        parser.error(f"{uncut[0]} elements cannot be cut into rows of {ROW}, as softmax needs")
     torch.set_num_threads(chosen.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows = []
-    cases = [
-        (name, dtype, count, task)
-        for name in chosen.names or ACTIVATIONS
-        for dtype in (torch.float32, torch.bfloat16)
-        for count in chosen.elements
-        for task in ("value", "value and gradient")
-    ]
-    for name, dtype, count, task in (bar := tqdm.tqdm(cases, unit="case")):
-        bar.set_description(f"{name}, {str(dtype).removeprefix('torch.')}, {count:,} elements, {task}")
-        tasks = contenders(name, dtype, count, device, backward=task != "value", compiled=not chosen.no_compile)
-        times = interleaved(tasks, chosen.rounds, device)
-        rows.append(
-            {"function": name, "dtype": str(dtype).removeprefix("torch."), "elements": count, "task": task}
-            | {
-                "ratio to copy": {
-                    k: quartiles([a / b for a, b in zip(v, times[BASELINE], strict=True)]) for k, v in times.items()
-                }
-            }
-            | ({"seconds": {k: quartiles(v) for k, v in times.items()}} if device.type == "cuda" else {})
-        )
-    report = {
-        "device": device_name(device),
-        "threads": torch.get_num_threads(),
-        "date": datetime.date.today().isoformat(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "sympy": sympy.__version__},
-        "rounds": chosen.rounds,
-        "rows": rows,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', report['device'].lower()).strip('-')}.json"
-    file.write_text(json.dumps(report, indent=1) + "\n")
-    print_table(rows)
-    print(f"\nTimes as multiples of a copy's, medians of {chosen.rounds} rounds on {report['device']}. Kept in {file}")
+    device = torch.device(chosen.device)
+    missing = [found for peer in PEERS if (found := peer.missing(device))]
+    if chosen.no_compile:
+        missing += [
+            {"name": name + COMPILED, "reason": "left out by --no-compile", "install": None} for name in (TORCH, OURS)
+        ]
+    for one in missing:
+        print(f"Not compared: {report.why_missing(one)}")
+    absent = {one["name"] for one in missing}
+    peers = [peer for peer in PEERS if peer.name not in absent]
+
+    gc.collect()
+    gc.freeze()  # what importing has made needs no looking through, case after case
+    failed: list[dict] = []
+    rows, kept = [], []
+    cases = planned(chosen, device)
+    keeping = [(case, peer) for case in kept_cases(chosen, device) for peer in peers if peer.name != YARDSTICK]
+    with tqdm.tqdm(total=sum(len(case.tasks) for case in cases) + len(keeping), unit="case") as progress:
+        for case in cases:
+            for row in timed(case, peers, chosen.rounds, failed):
+                rows.append(row)
+                progress.set_description(", ".join(map(str, (*case.key.values(), row["task"]))))
+                progress.update()
+        # Times come first: what memory needs makes later calls slower.
+        for case, peer in keeping:
+            progress.set_description(f"{case.function}, {case.key['dtype']}, memory of {peer.name}")
+            if case.compiled:
+                torch.compiler.reset()  # it refuses to compile the same code more than a few times
+            with noted(failed, case, peer.name, "memory"):
+                kept += memory.measured(case, peer, sets_of(case)[:1])
+            progress.update()
+    results = report.made(device, chosen.rounds, missing, failed, rows, kept)
+    file = report.file_of(chosen.results, results["device"])
+    if chosen.names or chosen.elements:
+        results = report.merged(results, file)
+    results["bars"] = bars.bars(results["rows"], gpu=device.type == "cuda")
+    report.write(results, file)
+    report.show(results, file)
+    if chosen.plots:
+        report.draw(file.parent, results["device"], chosen.plots)
+        print(f"Figures in {chosen.plots}")
 
 
-def contenders(
-    name: str, dtype: torch.dtype, count: int, device: torch.device, *, backward: bool, compiled: bool
-) -> dict[str, Callable[[], object]]:
-    """What is timed against what, each a call without arguments."""
-    activation = ACTIVATIONS[name]
-    defaults = tuple(activation.defaults.values())
-    rows = activation.op is None
-    shape = (-1, min(count, ROW)) if rows else (-1,)
-    inputs = [
-        torch.randn(count, device=device).to(dtype).view(shape).requires_grad_(backward)
-        for _ in (activation.inputs if not rows else [0])
-    ]
-    upstream = torch.randn(count, device=device).to(dtype).view(shape)
-    functions = {
-        "actlib": lambda *xs: activation.function(*xs, -1) if rows else activation.op(*xs, *defaults),
-        YARDSTICK: lambda *xs: torch.relu(xs[0]),
-    }
-    if activation.torch:
-        functions["torch"] = (lambda x: activation.torch(x, -1)) if rows else activation.torch
-    if compiled:
+def positive(text: str) -> int:
+    """A whole number from 1 on, as an argument."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
+
+
+def planned(chosen: argparse.Namespace, device: torch.device) -> list[Case]:
+    """What is timed: the functions of the bars in depth, the others as far as bars and chapters ask for it."""
+    gpu = device.type == "cuda"
+    most = bars.LARGE_ON_GPU if gpu else bars.LARGE_ON_CPU
+    named = set(chosen.names or ACTIVATIONS)
+    cases = []
+    for dtype in DTYPES:
+        for elements in chosen.elements or (FULL if chosen.full else SHORT + (most,) * gpu):
+            for function in (f for f in ACTIVATIONS if f in named):
+                deep = function in IN_DEPTH or chosen.full or chosen.names or chosen.elements
+                ends = elements in (bars.LATENCY, most)
+                if gpu and not deep and not ends:
+                    continue
+                asked = chosen.elements or elements == most or (chosen.full and ends)
+                # torch compiled stands in the bars of all functions on a GPU.
+                both = (TORCH, OURS) if deep else (TORCH,) if gpu else ()
+                compiled = both if asked and not chosen.no_compile else ()
+                tasks = TASKS if deep or gpu else (VALUE, BOTH)
+                # What the bars ask of the compiled functions on a CPU is value and gradient; each more takes minutes.
+                compiled_tasks = TASKS if gpu or chosen.full or chosen.names else (GRADIENT, BOTH)
+                case = Case(function, dtype, elements, None, device, tasks, compiled, compiled_tasks)
+                if ACTIVATIONS[function].op is not None:
+                    cases.append(case)
+                    continue
+                usual = min(elements, ROW)
+                for row in sorted({usual, *(n for n in ROWS if elements == most and deep)}):
+                    both = compiled if row == usual or gpu else ()
+                    cases.append(dataclasses.replace(case, row=row, compiled=both))
+    # Those that share their inputs follow one another.
+    return sorted(cases, key=lambda c: (c.dtype != torch.float32, c.elements, c.inputs, c.shape))
+
+
+def kept_cases(chosen: argparse.Namespace, device: torch.device) -> Iterable[Case]:
+    """At what memory is measured."""
+    elements = max(chosen.elements) if chosen.elements else KEPT_AT
+    for dtype in DTYPES:
+        for function in (f for f in ACTIVATIONS if f in (chosen.names or ACTIVATIONS)):
+            row = min(elements, ROW) if ACTIVATIONS[function].op is None else None
+            compiled = () if chosen.no_compile or function not in IN_DEPTH or dtype != torch.float32 else (TORCH, OURS)
+            yield Case(function, dtype, elements, row, device, (BOTH,), compiled)
+
+
+@functools.lru_cache(maxsize=1)
+def shared_sets(inputs: int, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Sets:
+    """The inputs of cases that follow one another."""
+    return timing.input_sets(inputs, shape, dtype, device)
+
+
+def sets_of(case: Case) -> Sets:
+    """Sets of inputs for a case."""
+    return shared_sets(case.inputs, case.shape, case.dtype, case.device)
+
+
+def timed(case: Case, peers: list[Peer], rounds: int, failed: list[dict]) -> Iterable[dict]:
+    """The entry of each task of a case."""
+    if case.compiled:
         torch.compiler.reset()
-        functions |= {
-            f"{k} compiled": torch.compile(f, fullgraph=True) for k, f in functions.items() if k in ("actlib", "torch")
-        }
-
-    def task(function):
-        if not backward:
-            return lambda: function(*inputs)
-        return lambda: torch.autograd.grad(function(*inputs), inputs, upstream, allow_unused=True)
-
-    source, target = torch.randn(count, device=device).to(dtype), torch.empty(count, device=device, dtype=dtype)
-    return {BASELINE: lambda: target.copy_(source)} | {k: task(f) for k, f in functions.items()}
-
-
-def interleaved(tasks: dict[str, Callable], rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Seconds a call of each task, in each round; the order alternates."""
-    for task in tasks.values():
-        for _ in range(3):
-            task()
-    repeats = {name: max(1, int(2e-3 / max(seconds(task, 3, device), 1e-7))) for name, task in tasks.items()}
-    times = {name: [] for name in tasks}
-    for turn in range(rounds):
-        for name in list(tasks)[:: -1 if turn % 2 else 1]:
-            times[name].append(seconds(tasks[name], repeats[name], device))
-    return times
-
-
-def seconds(task: Callable, repeats: int, device: torch.device) -> float:
-    """Mean time of a call."""
-    if device.type == "cuda":
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        for _ in range(repeats):
-            task()
-        end.record()
-        end.synchronize()
-        return start.elapsed_time(end) / 1e3 / repeats
-    start = time.perf_counter()
-    for _ in range(repeats):
-        task()
-    return (time.perf_counter() - start) / repeats
+    sets = sets_of(case)
+    targets = [torch.empty_like(xs[0]) for xs, _ in sets]
+    copies = [functools.partial(target.copy_, xs[0]) for target, (xs, _) in zip(targets, sets, strict=True)]
+    ours = Peer(OURS, "actlib", functools.partial(function_of, OURS))
+    # A compiled backward pass would else take the memory of what it was given for its own results, and refuse to run
+    # again after the same forward pass.
+    with functorch_config.patch(donated_buffer=False):
+        for task in case.tasks:
+            expected = None
+            with suppress(Exception):  # it is taken down when its turn comes
+                expected = ours.results(ours.calls(case, task, sets[:1])[0]())
+            calls, refresh = {COPY: copies}, {}
+            for peer in peers:
+                own = [(tuple(x.clone() for x in xs), g) for xs, g in sets] if peer.spoils_inputs else sets
+                with noted(failed, case, peer.name, task):
+                    ready = peer.calls(case, task, own)
+                    if ready is None:
+                        continue
+                    if peer.takes is None and expected:
+                        check(peer.results(ready[0]()), expected)
+                    calls[peer.name] = ready
+                    if peer.spoils_inputs:
+                        refresh[peer.name] = functools.partial(restore, own, sets)
+            del expected
+            with noted(failed, case, "all", task):
+                times = timing.interleaved(calls, rounds, case.device, refresh)
+                where = case.key | {"task": task}
+                yield report.row_of(where, case.bytes_to_copy(task), times, gpu=case.device.type == "cuda")
 
 
-def quartiles(values: list[float]) -> list[float]:
-    """Lower quartile, median, upper quartile, to four digits."""
-    return [float(f"{q:.4g}") for q in statistics.quantiles(values, n=4)]
-
-
-def device_name(device: torch.device) -> str:
-    """What it was measured on, as a reader would call it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+@contextmanager
+def noted(failed: list[dict], case: Case, contender: str, task: str) -> Iterator[None]:
+    """Takes down an error with what it befell; a contender that fails must not end hours of measurements."""
     try:
-        model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())[1]
-    except (OSError, TypeError):
-        model = platform.processor() or platform.machine()
-    capability = torch.backends.cpu.get_cpu_capability()
-    return f"{model}, {capability}, {torch.get_num_threads()} threads"
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"
+        failed.append(case.key | {"contender": contender, "task": task, "reason": reason})
 
 
-def print_table(rows: list[dict]) -> None:
-    """The medians, a line a case."""
-    names = sorted({k for row in rows for k in row["ratio to copy"]} - {BASELINE})
-    print(f"\n{'':52}" + "".join(f"{n:>17}" for n in names))
-    for row in rows:
-        label = f"{row['function']}, {row['dtype']}, {row['elements']:,}, {row['task']}"
-        medians = (row["ratio to copy"].get(n) for n in names)
-        print(f"{label:52}" + "".join(f"{m[1]:17.2f}" if m else f"{'none':>17}" for m in medians))
+def check(results: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:
+    """Raises ValueError unless a contender computes what the others do, as far as the first few thousand numbers say.
+
+    Two percent of their norm are left for bfloat16 and for forms that differ.
+    """
+    for one, other in zip(expected, results, strict=True):
+        one, other = (t.detach().reshape(-1)[:4096].float() for t in (one, other))
+        deviation = ((one - other).norm() / one.norm()).item()
+        if not deviation < 0.02:
+            raise ValueError(f"its results are not those of actlib: they deviate by {deviation:.1%}")
+
+
+def restore(spoilt: Sets, good: Sets) -> None:
+    """Writes the numbers of the one sets into the other."""
+    for (xs, _), (ys, _) in zip(spoilt, good, strict=True):
+        for x, y in zip(xs, ys, strict=True):
+            x.data.copy_(y)  # so that autograd, which would refuse to go back, does not see it
 
 
 if __name__ == "__main__":
