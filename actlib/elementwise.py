@@ -27,7 +27,8 @@ class Elementwise:
     """A differentiable, fused torch function from any SymPy formula.
 
     Reverse and forward mode to any order, `torch.vmap`, `torch.func` and `torch.compile(fullgraph=True)` work on it; on
-    CUDA it runs as one generated Triton kernel, elsewhere as a generated torch function. Backward keeps the inputs
+    CUDA it runs as one generated Triton kernel, on the CPU as generated machine code. Float64, and a formula with sin,
+    cos, erf or a power that is no whole number, runs as a generated torch function there. Backward keeps the inputs
     and nothing else. Half precision is computed in float32 and rounded once.
 
         >>> x = sympy.Symbol("x")
