@@ -8,6 +8,7 @@ and one autograd Function serves them all.
 import functools
 import numbers
 from collections.abc import Sequence
+from types import ModuleType
 
 import sympy as sp
 import torch
@@ -15,7 +16,7 @@ from sympy import Expr, Symbol
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from actlib.backends import torch_fused, torch_runner
+from actlib.backends import torch_runner
 from actlib.formula import source
 from actlib.formula.primitives import derivative, scaled, stable
 
@@ -26,7 +27,8 @@ class Elementwise:
     """A differentiable, fused torch function from any SymPy formula.
 
     Reverse and forward mode to any order, `torch.vmap`, `torch.func` and `torch.compile(fullgraph=True)` work on it; on
-    CUDA it runs as one generated Triton kernel, elsewhere as a generated torch function. Backward keeps the inputs
+    CUDA it runs as one generated Triton kernel, on the CPU as generated machine code. Float64, and a formula with sin,
+    cos, erf or a power that is no whole number, runs as a generated torch function there. Backward keeps the inputs
     and nothing else. Half precision is computed in float32 and rounded once.
 
         >>> x = sympy.Symbol("x")
@@ -65,15 +67,17 @@ class Elementwise:
         self.outputs = tuple(stable(sp.sympify(e).xreplace(real)) for e in outputs)
         # The dtype of each output is that of this input; None stands for the dtype of the computation.
         self._like: tuple[int | None, ...] = (0,) * len(self.outputs)
-        self._traceable: type[torch.autograd.Function] | None = None
+        self._traceable: dict[tuple[bool, ...], type[torch.autograd.Function]] = {}
 
     def __call__(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
         """The outputs for inputs and parameters in order, as the class describes."""
         self._check_call(arguments)
         if torch.compiler.is_compiling():
-            self._make_traceable()
+            wanted = tuple([isinstance(a, Tensor) and a.requires_grad for a in arguments])
+            self._make_traceable(wanted)
+            function = self._traceable[wanted]
             # Where no gradient is asked for, Dynamo calls `forward` itself, and not always with a context.
-            return self._traceable.apply(*arguments) if needs_gradient(arguments) else self._traceable.run(*arguments)
+            return function.apply(*arguments) if needs_gradient(arguments) else function.run(*arguments)
         return _apply(self, arguments)
 
     def __repr__(self):
@@ -151,9 +155,9 @@ class Elementwise:
         names = (name for name in candidates if name not in taken)
         return [Symbol(next(names), real=True) for _ in range(count)]
 
-    def _make_traceable(self) -> None:
-        if self._traceable is None:
-            self._traceable = _traceable(self)
+    def _make_traceable(self, wanted: tuple[bool, ...]) -> None:
+        if wanted not in self._traceable:
+            self._traceable[wanted] = _traceable(self, wanted)
 
     _make_traceable._dynamo_marked_constant = True  # torch.compiler.assume_constant_result, whose import takes seconds
 
@@ -161,24 +165,31 @@ class Elementwise:
     def _function(self):
         return torch_runner.load(self.name, self.torch_source)
 
-    @functools.cached_property
-    def _fused(self):
-        return torch_fused.find(self.symbols, self.outputs)
-
     @functools.cache  # noqa: B019
     def _kernel(self, kinds: tuple[str, ...]):
         from actlib.backends import triton_runner
 
         return triton_runner.load(f"{self.name}_kernel", self.triton_source(kinds))
 
+    @functools.cache  # noqa: B019
+    def _machine_code(self, kinds: tuple[str, ...], outputs: tuple[str, ...]):
+        return llvm_runner().make(self.name, self.torch_source, kinds, outputs)
+
+    @functools.cached_property
+    def _has_machine_code(self) -> bool:
+        return llvm_runner() is not None and llvm_runner().can_run(self.torch_source)
+
     def _run(self, arguments: Sequence[Tensor | float]) -> list[Tensor]:
         """Computes the outputs; the arguments have been checked."""
         x = arguments[len(self.inputs) - 1]  # upstream gradients come before the inputs that they belong to
         compute = torch_runner.compute_dtype(x.dtype)
         dtypes = [compute if k is None else arguments[k].dtype for k in self._like]
-        if compute == torch.float32 and runs_kernels(x):
-            return self.run_kernel(arguments, x.shape, dtypes)
-        return torch_runner.run(self._function, arguments, x.shape, dtypes, compute, self._fused)
+        if compute == torch.float32:
+            if runs_kernels(x):
+                return self.run_kernel(arguments, x.shape, dtypes)
+            if self._has_machine_code and llvm_runner().takes(arguments):
+                return llvm_runner().run(self._machine_code, arguments, x.shape, dtypes)
+        return torch_runner.run(self._function, arguments, x.shape, dtypes, compute)
 
     def run_kernel(self, arguments, shape, dtypes) -> list[Tensor]:
         """Computes the outputs by the Triton kernel, whatever the device."""
@@ -188,8 +199,8 @@ class Elementwise:
         return triton_runner.run(kernel, arguments, shape, dtypes)
 
     def _check_call(self, arguments: Sequence[Tensor | float]) -> None:
-        expected = ", ".join(s.name for s in self.symbols)
         if len(arguments) != len(self.symbols):
+            expected = ", ".join(s.name for s in self.symbols)
             raise ValueError(f"{self.name}({expected}) takes {len(self.symbols)} arguments, {len(arguments)} came")
         n = len(self.inputs)
         for symbol, argument in zip(self.inputs, arguments[:n], strict=True):
@@ -303,17 +314,39 @@ def at_once(function: type[torch.autograd.Function]) -> type[torch.autograd.Func
 _ApplyAtOnce = at_once(_Apply)
 
 
-def _traceable(op: Elementwise) -> type[torch.autograd.Function]:
-    """Forward and backward alone, in plain torch: what torch.compile can look into and fuse."""
-    run_forward, run_backward = op._function, op.backward._function
+def _traceable(op: Elementwise, wanted: tuple[bool, ...]) -> type[torch.autograd.Function]:
+    """Forward and backward alone, as torch.compile can take them; `wanted` says which arguments need a gradient.
+
+    On the CPU it gets calls of the compiled kernels, elsewhere plain torch, which it fuses with what stands around.
+    """
+
+    def ready(op):
+        """How the operation is evaluated inside of a compiler, given the arguments and the types of the results."""
+        # No whole numbers: where shapes are dynamic, the compiler would take them for unknowns, too.
+        function, name, source, inputs = op._function, op.name, op.torch_source, [s.name for s in op.inputs]
+        kernels = llvm_runner() if op._has_machine_code else None
+
+        def evaluate(arguments, dtypes):
+            x = arguments[len(inputs) - 1]
+            compute = torch_runner.compute_dtype(x.dtype)
+            dtypes = [compute if d is None else d for d in dtypes]
+            tensors = [a for a in arguments if isinstance(a, Tensor)]
+            here = all(a.device.type == "cpu" and a.dtype in kernels.DTYPES for a in tensors) if kernels else False
+            if here and not torch.compiler.is_exporting():
+                return kernels.elementwise(name, source, arguments, len(inputs) - 1, dtypes)
+            return torch_runner.evaluate(function, arguments, x, dtypes, compute)
+
+        return evaluate
+
+    run_forward = ready(op)
+    run_backward = ready(op.vjp(tuple(i for i, w in enumerate(wanted) if w))) if any(wanted) else None
+    outputs, inputs = ([str(e) for e in these] for these in (op.outputs, op.inputs))
 
     class Traceable(torch.autograd.Function):
         @staticmethod
         def run(*arguments):
-            x = arguments[0]
-            dtypes = [x.dtype] * len(op.outputs)
-            outputs = torch_runner.evaluate(run_forward, arguments, x, dtypes, torch_runner.compute_dtype(x.dtype))
-            return outputs[0] if len(outputs) == 1 else tuple(outputs)
+            results = run_forward(arguments, [arguments[0].dtype] * len(outputs))
+            return results[0] if len(results) == 1 else tuple(results)
 
         @staticmethod
         def forward(ctx, *arguments):
@@ -324,12 +357,9 @@ def _traceable(op: Elementwise) -> type[torch.autograd.Function]:
         @staticmethod
         def backward(ctx, *upstream):
             arguments = _arguments(ctx)
-            compute = torch_runner.compute_dtype(arguments[0].dtype)
-            dtypes = [compute] * len(arguments)
-            gradients = torch_runner.evaluate(run_backward, [*upstream, *arguments], arguments[0], dtypes, compute)
-            return tuple(
-                _as_argument(g, a) if isinstance(a, Tensor) else None for g, a in zip(gradients, arguments, strict=True)
-            )
+            dtypes = [a.dtype if i < len(inputs) else None for i, a in enumerate(arguments) if wanted[i]]
+            results = iter(run_backward([*upstream, *arguments], dtypes))
+            return tuple(_as_argument(next(results), a) if w else None for a, w in zip(arguments, wanted, strict=True))
 
     return Traceable
 
@@ -359,6 +389,16 @@ def _has_triton() -> bool:
     except ImportError:
         return False
     return True
+
+
+@functools.cache
+def llvm_runner() -> ModuleType | None:
+    """The runner of machine code for the CPU; None where llvmlite is not installed."""
+    try:
+        from actlib.backends import llvm_runner
+    except ImportError:
+        return None
+    return llvm_runner
 
 
 def runs_kernels(x: Tensor) -> bool:

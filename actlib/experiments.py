@@ -435,7 +435,7 @@ class Results:
             dtype: "float32" or "bfloat16".
             task: "value", "gradient" or "value and gradient".
         """
-        rows = [r for r in self._rows(function, dtype, task) if r.get("row", ROW) == min(ROW, r["elements"])]
+        rows = [r for r in self._rows(function, dtype, task) if r.get("row") in (None, min(ROW, r["elements"]))]
         return self._cost("elements", rows)
 
     def cost_by_row(self, function: str, dtype: str = "float32", task: str = "value") -> Cost:

@@ -8,6 +8,7 @@ last bits of a number, which differ between processors, do not show.
 import hashlib
 import html
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -215,13 +216,11 @@ def cost_figure(
     """
     if quantity not in _QUANTITIES:
         raise ValueError(f"quantity must be one of {', '.join(_QUANTITIES)}, but {quantity!r} came")
-    figure, panels = new(len(costs), size=(7.0, 3.2), sharey=True, squeeze=False)
-    for axes, (title, cost) in zip(panels[0], costs.items(), strict=True):
-        drawn = {n: getattr(cost, quantity)[n] for n in contenders if n in getattr(cost, quantity)}
-        values = {n: np.array(y) * (1e6 if quantity == "seconds" else 1) for n, y in drawn.items()}
-        values = {n: y for n, y in values.items() if np.isfinite(y).any()}
-        x = np.array(cost.elements)
-        with mpl.rc_context(_STYLE):
+    figure, panels = new(len(costs), size=(7.0, 3.4), sharey=True, squeeze=False)
+    unit = 1e6 if quantity == "seconds" else 1
+    drawn = {}
+    with mpl.rc_context(_STYLE):
+        for axes, (title, cost) in zip(panels[0], costs.items(), strict=True):
             axes.set(title=title, xlabel=xlabel, xscale="log")
             if quantity == "shares":
                 axes.axhline(1, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
@@ -229,13 +228,20 @@ def cost_figure(
             else:
                 axes.set_yscale("log")
                 axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda y, _: f"{y:g}"))
-        lines(axes, x, values, [CONTENDERS[n] for n in values], marker="o", markersize=3.5)
-        with mpl.rc_context(_STYLE):
-            axes.set_xticks(x, [_binary(n) for n in x])
+            for name in reversed(contenders):  # the first is drawn last, over the others
+                y = np.array(getattr(cost, quantity).get(name, math.nan)) * unit
+                if np.isfinite(y).any():
+                    style = {"color": CONTENDERS[name], "marker": "o", "markersize": 4}
+                    (drawn[name],) = axes.plot(cost.elements, y, **style)
+            ticks = cost.elements[:: 1 if len(cost.elements) < 7 else 2]
+            axes.set_xticks(ticks, [_binary(n) for n in ticks])
             axes.minorticks_off()
-            if quantity == "shares":
-                axes.set_ylim(bottom=0)
-    panels[0, 0].set_ylabel(_QUANTITIES[quantity])
+        if quantity == "shares":
+            panels[0, 0].set_ylim(bottom=0)
+        panels[0, 0].set_ylabel(_QUANTITIES[quantity])
+        named = [name for name in contenders if name in drawn]
+        handles = [drawn[name] for name in named]
+        figure.legend(handles, named, loc="outside upper left", ncols=6, handlelength=1, columnspacing=1.5)
     return figure, panels[0]
 
 

@@ -11,7 +11,7 @@ import functools
 import gc
 import pathlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 import tqdm
@@ -20,7 +20,7 @@ from torch._functorch import config as functorch_config
 
 from actlib import ACTIVATIONS
 from actlib.experiments import ROW
-from benchmarks import memory, report, timing
+from benchmarks import bars, memory, report, timing
 from benchmarks.peers import (
     BOTH,
     COMPILED,
@@ -29,6 +29,7 @@ from benchmarks.peers import (
     IN_DEPTH,
     OURS,
     PEERS,
+    ROWS,
     TASKS,
     TORCH,
     VALUE,
@@ -43,7 +44,6 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 DTYPES = (torch.float32, torch.bfloat16)
 SHORT = (2**10, 2**14, 2**18, 2**22)
 FULL = tuple(2**n for n in range(10, 27, 2))
-ROWS = (128, 1024, 8192, 65536, 262144)
 KEPT_AT = 2**24
 """Elements at which memory is measured."""
 
@@ -67,6 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(ACTIVATIONS)}")
     if chosen.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda, but torch finds no GPU")
+    if uncut := [n for n in chosen.elements or () if n % min(n, ROW)]:
+        parser.error(f"{uncut[0]} elements cannot be cut into rows of {ROW}, as softmax needs")
     torch.set_num_threads(chosen.threads)
     device = torch.device(chosen.device)
     missing = [found for peer in PEERS if (found := peer.missing(device))]
@@ -85,23 +87,25 @@ def main(arguments: list[str] | None = None) -> None:
     rows, kept = [], []
     cases = planned(chosen, device)
     keeping = [(case, peer) for case in kept_cases(chosen, device) for peer in peers if peer.name != YARDSTICK]
-    with tqdm.tqdm(total=sum(len(case.tasks) for case in cases) + len(keeping), unit="case") as bar:
+    with tqdm.tqdm(total=sum(len(case.tasks) for case in cases) + len(keeping), unit="case") as progress:
         for case in cases:
             for row in timed(case, peers, chosen.rounds, failed):
                 rows.append(row)
-                bar.set_description(", ".join(map(str, (*case.key.values(), row["task"]))))
-                bar.update()
+                progress.set_description(", ".join(map(str, (*case.key.values(), row["task"]))))
+                progress.update()
         # Times come first: what memory needs makes later calls slower.
         for case, peer in keeping:
-            bar.set_description(f"{case.function}, {case.key['dtype']}, memory of {peer.name}")
-            with noted(failed, case, peer, "memory"):
+            progress.set_description(f"{case.function}, {case.key['dtype']}, memory of {peer.name}")
+            if case.compiled:
+                torch.compiler.reset()  # it refuses to compile the same code more than a few times
+            with noted(failed, case, peer.name, "memory"):
                 kept += memory.measured(case, peer, sets_of(case)[:1])
-            bar.update()
+            progress.update()
     results = report.made(device, chosen.rounds, missing, failed, rows, kept)
     file = report.file_of(chosen.results, results["device"])
     if chosen.names or chosen.elements:
         results = report.merged(results, file)
-    results["bars"] = report.bars(results, gpu=device.type == "cuda")
+    results["bars"] = bars.bars(results["rows"], gpu=device.type == "cuda")
     report.write(results, file)
     report.show(results, file)
     if chosen.plots:
@@ -120,14 +124,14 @@ def positive(text: str) -> int:
 def planned(chosen: argparse.Namespace, device: torch.device) -> list[Case]:
     """What is timed: the functions of the bars in depth, the others as far as bars and chapters ask for it."""
     gpu = device.type == "cuda"
-    most = report.BAR_ON_GPU if gpu else report.BAR_ON_CPU
+    most = bars.LARGE_ON_GPU if gpu else bars.LARGE_ON_CPU
     named = set(chosen.names or ACTIVATIONS)
     cases = []
     for dtype in DTYPES:
         for elements in chosen.elements or (FULL if chosen.full else SHORT + (most,) * gpu):
             for function in (f for f in ACTIVATIONS if f in named):
                 deep = function in IN_DEPTH or chosen.full or chosen.names or chosen.elements
-                ends = elements in (report.LATENCY, most)
+                ends = elements in (bars.LATENCY, most)
                 if gpu and not deep and not ends:
                     continue
                 asked = chosen.elements or elements == most or (chosen.full and ends)
@@ -177,38 +181,41 @@ def timed(case: Case, peers: list[Peer], rounds: int, failed: list[dict]) -> Ite
     sets = sets_of(case)
     targets = [torch.empty_like(xs[0]) for xs, _ in sets]
     copies = [functools.partial(target.copy_, xs[0]) for target, (xs, _) in zip(targets, sets, strict=True)]
+    ours = Peer(OURS, "actlib", functools.partial(function_of, OURS))
     # A compiled backward pass would else take the memory of what it was given for its own results, and refuse to run
     # again after the same forward pass.
     with functorch_config.patch(donated_buffer=False):
         for task in case.tasks:
-            ours = Peer(OURS, "actlib", functools.partial(function_of, OURS))
-            expected = ours.results(ours.calls(case, task, sets[:1])[0]())
+            expected = None
+            with suppress(Exception):  # it is taken down when its turn comes
+                expected = ours.results(ours.calls(case, task, sets[:1])[0]())
             calls, refresh = {COPY: copies}, {}
             for peer in peers:
                 own = [(tuple(x.clone() for x in xs), g) for xs, g in sets] if peer.spoils_inputs else sets
-                with noted(failed, case, peer, task):
+                with noted(failed, case, peer.name, task):
                     ready = peer.calls(case, task, own)
                     if ready is None:
                         continue
-                    if peer.takes is None:
+                    if peer.takes is None and expected:
                         check(peer.results(ready[0]()), expected)
                     calls[peer.name] = ready
                     if peer.spoils_inputs:
                         refresh[peer.name] = functools.partial(restore, own, sets)
             del expected
-            times = timing.interleaved(calls, rounds, case.device, refresh)
-            where = case.key | {"task": task}
-            yield report.row_of(where, case.bytes_to_copy(task), times, gpu=case.device.type == "cuda")
+            with noted(failed, case, "all", task):
+                times = timing.interleaved(calls, rounds, case.device, refresh)
+                where = case.key | {"task": task}
+                yield report.row_of(where, case.bytes_to_copy(task), times, gpu=case.device.type == "cuda")
 
 
 @contextmanager
-def noted(failed: list[dict], case: Case, peer: Peer, task: str) -> Iterator[None]:
+def noted(failed: list[dict], case: Case, contender: str, task: str) -> Iterator[None]:
     """Takes down an error with what it befell; a contender that fails must not end hours of measurements."""
     try:
         yield
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"
-        failed.append(case.key | {"contender": peer.name, "task": task, "reason": reason})
+        failed.append(case.key | {"contender": contender, "task": task, "reason": reason})
 
 
 def check(results: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:
@@ -227,7 +234,7 @@ def restore(spoilt: Sets, good: Sets) -> None:
     """Writes the numbers of the one sets into the other."""
     for (xs, _), (ys, _) in zip(spoilt, good, strict=True):
         for x, y in zip(xs, ys, strict=True):
-            x.detach().copy_(y)
+            x.data.copy_(y)  # so that autograd, which would refuse to go back, does not see it
 
 
 if __name__ == "__main__":

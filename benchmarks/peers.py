@@ -21,6 +21,8 @@ YARDSTICK = "torch relu"  # the cheapest activation there is
 COMPILED = " compiled"
 VALUE, GRADIENT, BOTH = TASKS = ("value", "gradient", "value and gradient")
 """Gradient alone is backward, the forward pass done before."""
+ROWS = (128, 1024, 8192, 65536, 262144)
+"""Lengths of rows at which softmax is measured."""
 WIDTH = 8192
 """Length of the rows in which Liger gets elementwise functions: it computes a row at a time."""
 INSTALL = "pip install -e .[bench]"

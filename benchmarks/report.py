@@ -6,13 +6,15 @@ A file of results, one for each device, is an object with
     threads     of torch, and as many of JAX
     date        of the last run that added to it
     versions    by name: python, of all packages that took part, and "actlib source", a digest of its code
-    rounds      how often each contender had its turn
+    rounds      how often each contender had its turn, at most
     missing     [{name, reason, install}]: peers that took no part; install is null where nothing can be done
     failed      [{function, dtype, elements, row?, contender, task, reason}]: single cases that raised an error
-    rows        [{function, dtype, elements, row?, task, bytes to copy, ratio to copy, quotients, seconds?}]
+    rows        [{function, dtype, elements, row?, task, rounds, bytes to copy, ratio to copy,
+                quotients, seconds?}]
     memory      [{function, dtype, elements, row?, contender, kept, kept inputs, kept output, peak}]
-    bars        [{bar, where, figure, limit, met, least, worst, misses}]: figure and met are null where nothing was
-                measured; "least" says that the limit is one from below; misses: {case: figure}
+    bars        [{bar, where, figure, limit, least, met, cases, worst, misses, unmeasured}]: "least" says that the limit
+                is one from below; "met" is null where it is not missed, but some cases were not measured; "cases" is
+                how many were; misses: {case: figure}
 
 "row" is the length of the rows of a function of rows; where the number of elements is what varies it is 1,024. A task
 is "value", "gradient" (backward, forward done before) or "value and gradient". All figures of time are
@@ -38,39 +40,34 @@ import pathlib
 import platform
 import re
 import statistics
-from collections.abc import Iterator
 
 import torch
 
 import actlib
-from actlib.experiments import ROW
+from benchmarks.bars import label
 from benchmarks.peers import (
-    BOTH,
     COMPILED,
     COPY,
-    GRADIENT,
-    IN_DEPTH,
     OURS,
     TASKS,
     TORCH,
-    VALUE,
     YARDSTICK,
     versions,
 )
 
 CONTENDERS = (TORCH, TORCH + COMPILED, OURS, OURS + COMPILED, "jax", "liger", YARDSTICK)
 """As the columns of a table."""
+MOST_NAMED = 8
+"""Of more cases than these, a line says but how many they are."""
 KEY = ("function", "dtype", "elements", "row", "task", "contender")
 """What tells an entry of a list in the results from the others."""
-LATENCY, BAR_ON_CPU, BAR_ON_GPU = 2**10, 2**22, 2**26
-"""Sizes at which the bars stand."""
 
 
 def quartiles(values: list[float]) -> list[float]:
     """Lower quartile, median, upper quartile, to four digits."""
     if len(values) == 1:
         values = values * 2
-    return [float(f"{q:.4g}") for q in statistics.quantiles(values, n=4)]
+    return [float(f"{q:.4g}") for q in statistics.quantiles(values, n=4, method="inclusive")]
 
 
 def row_of(case_and_task: dict, moved: float, times: dict[str, list[float]], *, gpu: bool) -> dict:
@@ -80,7 +77,8 @@ def row_of(case_and_task: dict, moved: float, times: dict[str, list[float]], *, 
         return quartiles([a / b for a, b in zip(times[name], times[other], strict=True)])
 
     ours = [name for name in (OURS, OURS + COMPILED) if name in times]
-    row = case_and_task | {"bytes to copy": moved, "ratio to copy": {name: over(name, COPY) for name in times}}
+    row = case_and_task | {"rounds": len(times[COPY]), "bytes to copy": moved}
+    row["ratio to copy"] = {name: over(name, COPY) for name in times}
     row["quotients"] = {o: {n: over(o, n) for n in times if n not in (o, COPY, YARDSTICK)} for o in ours}
     if gpu:
         row["seconds"] = {name: quartiles(values) for name, values in times.items()}
@@ -167,111 +165,6 @@ def why_missing(one: dict) -> str:
     return f"{one['name']}: {one['reason']}" + (f"; to compare it, {one['install']}" if one["install"] else "")
 
 
-def bars(results: dict, *, gpu: bool) -> list[dict]:
-    """What the library sets itself to reach on this kind of device, beside what was measured."""
-    return list(gpu_bars(results["rows"]) if gpu else cpu_bars(results["rows"]))
-
-
-def bar(
-    name: str, where: str, found: dict[str, float], limit: float, *, least: bool = False, mean: bool = False
-) -> dict:
-    """One of the bars: how the worst case, or the geometric mean of all, stands to the limit.
-
-    A figure counts as it is shown, to two decimals.
-
-    Args:
-        name: What is to be reached.
-        where: For which cases.
-        found: The figure of each of them.
-        limit: What it may be at most; with `least`, at least.
-        least: Whether more is better.
-        mean: Whether the geometric mean counts, and not the worst.
-    """
-    found = {case: round(value, 2) for case, value in found.items()}
-    meets = lambda value: value >= limit if least else value <= limit
-    worst = (min if least else max)(found, key=found.get, default=None)
-    figure = found.get(worst)
-    if mean and found:
-        figure = round(statistics.geometric_mean(found.values()), 2)
-    return {
-        "bar": name,
-        "where": where,
-        "figure": figure,
-        "limit": limit,
-        "met": None if figure is None else meets(figure),
-        "least": least,
-        "worst": worst,
-        "misses": {} if mean else {case: value for case, value in found.items() if not meets(value)},
-    }
-
-
-def cpu_bars(rows: list[dict]) -> Iterator[dict]:
-    """Value plus gradient at 4 Mi elements, over the functions in depth."""
-    for dtype in ("float32", "bfloat16"):
-        where = f"value and gradient, 4 Mi elements, {dtype}"
-        here = {r["function"]: r for r in chosen(rows, dtype, BAR_ON_CPU, BOTH) if r["function"] in IN_DEPTH}
-        eager = {f: m for f, r in here.items() if (m := median(r["quotients"].get(OURS, {}).get(TORCH)))}
-        yield bar("time over torch's, geometric mean", where, eager, 1.5, mean=True)
-        yield bar("time over torch's, the slowest", where, eager, 3.0)
-        swiglu = {f: t for f, t in eager.items() if f == "swiglu"}
-        yield bar("SwiGLU: time over torch's composition", where, swiglu, 1.0)
-        best = {}
-        for function, row in here.items():
-            over = row["quotients"].get(OURS + COMPILED, {})
-            if TORCH in over and TORCH + COMPILED in over:
-                best[function] = max(median(over[TORCH]), median(over[TORCH + COMPILED]))
-        name = "compiled: time over the better of torch's eager and compiled, geometric mean"
-        yield bar(name, where, best, 1.0, mean=True)
-
-
-def gpu_bars(rows: list[dict]) -> Iterator[dict]:
-    """Bandwidth and peers at 64 Mi elements, and the time of a call at 1 Ki."""
-    row_maps = [name for name, activation in actlib.ACTIVATIONS.items() if activation.op is None]
-    large = [r for dtype in ("float32", "bfloat16") for r in chosen(rows, dtype, BAR_ON_GPU, None, every_row=True)]
-    for task in (VALUE, GRADIENT):
-        of_task = [r for r in large if r["task"] == task]
-        ours = {label(r): (r, t) for r in of_task if (t := median(r["ratio to copy"].get(OURS)))}
-        shares = {case: r["bytes to copy"] / t for case, (r, t) in ours.items()}
-        of_rows = {label(r) for r in of_task if r["function"] in row_maps}
-        elementwise = {k: v for k, v in shares.items() if k not in of_rows}
-        yield bar("share of the copy's bandwidth", f"{task}, 64 Mi elements", elementwise, 0.9, least=True)
-        softmax = {k: v for k, v in shares.items() if k in of_rows}
-        yield bar("rows: share of the copy's bandwidth", f"{task}, 64 Mi elements", softmax, 0.85, least=True)
-        for peer in (TORCH, TORCH + COMPILED, "liger"):
-            slower = {label(r): m for r in of_task if (m := median(r["quotients"].get(OURS, {}).get(peer)))}
-            yield bar(f"time over that of {peer}", f"{task}, 64 Mi elements", slower, 1.0)
-    swiglu = [r for r in large if r["function"] == "swiglu" and r["task"] == BOTH]
-    faster = {label(r): 1 / m for r in swiglu if (m := median(r["quotients"].get(OURS, {}).get(TORCH)))}
-    yield bar("SwiGLU: times as fast as torch's composition", f"{BOTH}, 64 Mi elements", faster, 1.6, least=True)
-    for task in TASKS:
-        small = [r for dtype in ("float32", "bfloat16") for r in chosen(rows, dtype, LATENCY, task)]
-        calls = {label(r): m for r in small if (m := median(r["quotients"].get(OURS, {}).get(TORCH)))}
-        yield bar("time of a call over torch's", f"{task}, 1 Ki elements", calls, 3.0)
-
-
-def chosen(rows: list[dict], dtype: str, elements: int, task: str | None, *, every_row: bool = False) -> list[dict]:
-    """Entries of a type, a size and a task; of rows, those of the usual length alone unless every one is asked for."""
-    usual = min(elements, ROW)
-    return [
-        r
-        for r in rows
-        if (r["dtype"], r["elements"]) == (dtype, elements)
-        and task in (None, r["task"])
-        and (every_row or r.get("row", usual) == usual)
-    ]
-
-
-def label(row: dict) -> str:
-    """A case, as a reader would call it."""
-    length = f" in rows of {row['row']:,}" if "row" in row else ""
-    return f"{row['function']}{length}, {row['dtype']}, {row['task']}"
-
-
-def median(three: list[float] | None) -> float | None:
-    """The middle one of the quartiles, if there are any."""
-    return three[1] if three else None
-
-
 def show(results: dict, file: pathlib.Path) -> None:
     """Prints the smallest and the largest size, memory, what is missing or failed, and the bars."""
     sizes = sorted({row["elements"] for row in results["rows"]})
@@ -285,13 +178,25 @@ def show(results: dict, file: pathlib.Path) -> None:
         print(f"Failed: {label(one)}, {one['elements']:,} elements, {one['contender']}: {one['reason']}")
     print("\nBars:")
     for one in results["bars"]:
-        sign = "at least" if one["least"] else "at most"
-        state = {None: "not measured", True: "met", False: "MISSED"}[one["met"]]
-        figure = "" if one["figure"] is None else f" {one['figure']:.2f} ({one['worst']})"
-        print(f"{state:>12}  {one['bar']}, {one['where']}: {sign} {one['limit']:.2f};{figure}")
-        for name, value in one["misses"].items():
-            print(f"{'':16}{value:.2f} {name}")
-    print(f"\nMedians of {results['rounds']} rounds on {results['device']}. Kept in {file}")
+        show_bar(one)
+    print(f"\nMedians of up to {results['rounds']} rounds on {results['device']}. Kept in {file}")
+
+
+def show_bar(one: dict) -> None:
+    """Prints a bar: whether it is met, the figure, and all that misses it."""
+    state = (
+        "met" if one["met"] else "MISSED" if one["met"] is False else "incomplete" if one["cases"] else "not measured"
+    )
+    text = f"{one['bar']}, {one['where']}: {'at least' if one['least'] else 'at most'} {one['limit']:.2f}"
+    if one["cases"]:
+        text += f"; it is {one['figure']:.2f}, of {one['cases']} the worst is {one['worst']}"
+    print(f"{state:>12}  {text}")
+    for name, value in one["misses"].items():
+        print(f"{'':16}{value:.2f} {name}")
+    if one["cases"] and one["unmeasured"]:
+        several = len(one["unmeasured"]) > MOST_NAMED
+        names = f"{len(one['unmeasured'])} cases" if several else "; ".join(one["unmeasured"])
+        print(f"{'':16}not measured: {names}")
 
 
 def table(rows: list[dict]) -> None:

@@ -15,6 +15,8 @@ from benchmarks.peers import Calls, Sets
 
 BURST = 2e-3
 """For how many seconds a contender is called before the next takes its turn."""
+ENOUGH, FEWEST = 1.0, 5
+"""After so many seconds no further round begins, if there were so many rounds; so that slow cases do not take hours."""
 AT_MOST = 1 << 28
 """Bytes that all sets of inputs together may take, unless one alone takes more."""
 
@@ -31,36 +33,44 @@ def interleaved(
 
     Args:
         tasks: For each contender the calls, one for each set of inputs; they are called in turn.
-        rounds: How often each contender has its turn.
+        rounds: How often each contender has its turn, at most.
         device: Where the work is done.
         refresh: For a contender that spoils its inputs, what makes them good again, outside of what is timed.
     """
     refresh = refresh or {}
     repeats = {}
     for name, calls in tasks.items():
-        for call in (calls * 3)[: max(3, len(calls))]:
+        for call in (calls * 2)[:2]:
             call()
-        several = seconds(calls * 3, 3, device)
-        repeats[name] = max(1, min(10_000, int(BURST / max(several, 1e-7))))
+        repeats[name] = fitting(seconds((calls * 3)[:3], device))
     queues = {name: itertools.cycle(calls) for name, calls in tasks.items()}
     times = {name: [] for name in tasks}
+    begun = time.perf_counter()
     with without_collector():
         for turn in range(rounds):
+            if turn >= FEWEST and time.perf_counter() - begun > ENOUGH:
+                break
             for name in list(tasks)[:: -1 if turn % 2 else 1]:
                 if name in refresh:
                     refresh[name]()
-                calls = list(itertools.islice(queues[name], repeats[name]))
-                times[name].append(seconds(calls, len(calls), device))
+                turns = list(itertools.islice(queues[name], repeats[name] + 1))
+                times[name].append(seconds(turns, device))
+                repeats[name] = fitting(times[name][-1])
     return times
 
 
-def seconds(calls: Calls, count: int, device: torch.device) -> float:
-    """Mean time of the first calls."""
-    calls = calls[:count]
-    # One call that does not count. On a CPU, threads of the contender before go to sleep meanwhile. A GPU is busy with it
-    # while the next calls are queued: what is measured is the time of the GPU where a call takes it longer than Python,
-    # and that of Python where it does not.
-    calls[-1]()
+def fitting(one: float) -> int:
+    """How many calls fit into a burst, by the seconds that one takes."""
+    return max(1, min(10_000, int(BURST / max(one, 1e-7))))
+
+
+def seconds(calls: Calls, device: torch.device) -> float:
+    """Mean time of the calls, one after the other; the first does not count."""
+    # On a CPU, threads of the contender before go to sleep during the first. A GPU is busy with it while the next calls
+    # are queued: what is measured is the time of the GPU where a call takes it longer than Python, and that of Python
+    # where it does not.
+    first, *calls = calls
+    first()
     if device.type == "cuda":
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
@@ -68,11 +78,11 @@ def seconds(calls: Calls, count: int, device: torch.device) -> float:
             call()
         end.record()
         end.synchronize()
-        return start.elapsed_time(end) / 1e3 / count
+        return start.elapsed_time(end) / 1e3 / len(calls)
     start = time.perf_counter()
     for call in calls:
         call()
-    return (time.perf_counter() - start) / count
+    return (time.perf_counter() - start) / len(calls)
 
 
 @contextmanager

@@ -183,6 +183,47 @@ def test_stored_cost_reads_what_the_benchmark_keeps(tmp_path):
         experiments.stored_cost(tmp_path, "elu")
 
 
+def results_of_softmax(folder, **more):
+    row = {"function": "softmax", "dtype": "float32", "task": "value", "bytes to copy": 1.0}
+    rows = [
+        row | {"elements": n, "row": length, "ratio to copy": {"copy": [1, 1, 1], "torch": [1, t, 9]} | slow} | more
+        for n, length, t, slow in (
+            (4096, 1024, 2.0, {}),
+            (512, 512, 4.0, {"jax": [1, 8.0, 9]}),
+            (4096, 128, 5.0, {}),
+        )
+    ]
+    (folder / "a.json").write_text(json.dumps({"device": "a chip", "rows": rows, "versions": {"torch": "2"}}))
+    (results,) = experiments.stored_results(folder)
+    return results
+
+
+def test_costs_by_size_are_of_rows_of_the_usual_length(tmp_path):
+    results = results_of_softmax(tmp_path)
+    cost = results.cost("softmax")
+    assert cost.elements == [512, 4096]
+    assert cost.times["torch"] == [4.0, 2.0]
+    assert cost.shares["torch"] == [0.25, 0.5]
+    assert "copy" not in cost.shares
+    assert cost.times["jax"][0] == 8.0
+    assert math.isnan(cost.times["jax"][1])
+    assert cost.seconds == {}
+    assert results.cost("softmax", task="gradient").elements == []
+    assert experiments.stored_cost(tmp_path, "softmax").elements == cost.elements
+
+
+def test_costs_by_length_of_the_rows(tmp_path):
+    cost = results_of_softmax(tmp_path).cost_by_row("softmax")
+    assert (cost.elements, cost.times["torch"]) == ([128, 1024], [5.0, 2.0])
+
+
+def test_results_of_a_gpu_have_seconds(tmp_path):
+    results = results_of_softmax(tmp_path, seconds={"torch": [1e-6, 2e-6, 3e-6]})
+    assert results.gpu
+    assert results.cost("softmax").seconds["torch"] == [2e-6, 2e-6]
+    assert (results.functions, results.versions) == (["softmax"], {"torch": "2"})
+
+
 def test_training_on_digits_takes_down_what_is_asked():
     often = experiments.train_on_digits(torch.tanh, 0, hidden=(16,), steps=20)
     seldom = experiments.train_on_digits(torch.tanh, 0, hidden=(16,), steps=20, every=10)

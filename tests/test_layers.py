@@ -248,8 +248,10 @@ def test_a_model_of_others_gives_the_same(name, monkeypatch):
         ours = run(swapped)
     assert expected <= used
     assert layers or used
+    # Llama and Gemma take softmax in float32, in a model of float64, too.
+    tolerance = {"rtol": 1e-4, "atol": 1e-6} if name in ("Llama", "Gemma") else {"rtol": 1e-9, "atol": 1e-11}
     for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(a, b, **tolerance)
 
 
 INPLACE = [a for a in SINGLE if "inplace" in inspect.signature(a.function).parameters]

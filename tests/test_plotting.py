@@ -1,5 +1,6 @@
 """Figures and tables: accessible, of the page's colours, and the same on every run."""
 
+import math
 import re
 
 import bs4
@@ -112,3 +113,20 @@ def test_ulp_table_counts_what_is_above_the_bar():
         ["value", 0.5, np.inf],
         ["inputs whose value is off by more than 0.55 ulp", 0, 2],
     ]
+
+
+@pytest.mark.parametrize(("quantity", "label"), [("times", "copy's time"), ("shares", "bandwidth"), ("seconds", "µs")])
+def test_figure_of_costs_draws_who_was_measured(quantity, label):
+    numbers = {"torch": [1.0, 0.5], "jax": [math.nan, 0.25], "liger": [math.nan, math.nan]}
+    cost = experiments.Cost("a chip", [1024, 1 << 22], numbers, numbers, numbers)
+    figure, (axes, _) = plotting.cost_figure({"float32": cost, "bfloat16": cost}, quantity)
+    assert label in axes.get_ylabel()
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["1 Ki", "4 Mi"]
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["torch", "jax"]
+    assert "bfloat16" in plotting.Figure(figure, "costs").svg
+
+
+def test_figure_of_costs_refuses_other_quantities():
+    with pytest.raises(ValueError, match="must be one of times, shares, seconds, but 'joules' came"):
+        plotting.cost_figure({}, "joules")

@@ -4,9 +4,11 @@ Backward takes the input, not the output: from a probability that was rounded to
 p = softmax(x), the Jacobian of softmax is diag(p) - p p^T, that of its logarithm I - 1 p^T.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import sympy as sp
 import torch
@@ -140,16 +142,25 @@ class _Operation:
     left_out: float = 0.0
 
     def run(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
-        """Computes the result, by the kernel on a GPU, tile by tile on a CPU."""
+        """Computes the result, by machine code of its own where that fits, else in plain torch."""
         x = tensors[-1]
         compute = torch_runner.compute_dtype(x.dtype)
         if x.numel() == 0:
             return torch.empty_like(x, memory_format=torch.contiguous_format)
         if compute == torch.float32 and elementwise.runs_kernels(x):
             return self.run_kernel(dim, mask, tensors)
-        if torch_runner.is_plain(x) and x.numel() > torch_runner.TILE:
-            return self._tiled(dim, mask, tensors, compute)
-        return self._evaluate(dim, mask, tensors, compute).to(x.dtype).contiguous()
+        if compute == torch.float32 and elementwise.llvm_runner() and elementwise.llvm_runner().takes(tensors):
+            return self._masked(mask, tensors, lambda *ts: llvm_softmax().run(self.logarithm, dim, ts))
+        return self.in_plain_torch(dim, mask, tensors)
+
+    def in_a_compiler(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
+        """Computes the result as torch.compile can take it: by the compiled kernel on the CPU, else in plain torch."""
+        _load_kernels()
+        kernels = _KERNELS.get("cpu")
+        here = all(t.device.type == "cpu" and t.dtype in kernels.DTYPES for t in tensors) if kernels else False
+        if here and not torch.compiler.is_exporting():
+            return self._masked(mask, tensors, lambda *ts: kernels.softmax(self.logarithm, dim, ts))
+        return self.in_plain_torch(dim, mask, tensors)
 
     def run_kernel(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
         """Computes the result by the Triton kernel, whatever the device."""
@@ -157,58 +168,43 @@ class _Operation:
 
         return softmax_kernels.run(self.logarithm, dim, mask, tensors)
 
-    def _evaluate(self, dim, mask, tensors, compute) -> Tensor:
-        *upstream, x = (t.to(compute) for t in tensors)
-        if mask is None:
-            return self.function(*upstream, x, dim)
-        # Softmax of what is left, as if the rest were not there.
-        upstream = [g.masked_fill(~mask, 0) for g in upstream]
-        return torch.where(mask, self.function(*upstream, x.masked_fill(~mask, -torch.inf), dim), self.left_out)
-
-    def _tiled(self, dim, mask, tensors, compute) -> Tensor:
-        """A few rows at a time: those of some outer places, or else of some inner ones."""
+    def in_plain_torch(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
+        """Computes the result by torch's own operations, on any tensors."""
         x = tensors[-1]
-        outer, length, inner = shape_of_rows(x.shape, dim)
-        split = 0 if outer > 1 else 2
-        given = [*tensors, *([] if mask is None else [mask.expand(x.shape)])]
-        given = [t.detach().reshape(outer, length, inner) for t in given]
-        result = torch.empty_like(x, memory_format=torch.contiguous_format)
-        pieces = [result.view(outer, length, inner), *given]
-        one = x.numel() // pieces[0].shape[split]
-        step = max(1, torch_runner.TILE // one)
+        tensors = [t.to(torch_runner.compute_dtype(x.dtype)) for t in tensors]
+        return self._masked(mask, tensors, lambda *ts: self.function(*ts, dim)).to(x.dtype).contiguous()
 
-        def one_tile(start):
-            # A last dimension of 1 keeps torch from its quick sums.
-            out, *tile = (p.narrow(split, start, min(step, p.shape[split] - start)) for p in pieces)
-            out, *tile = (t.squeeze(2) if inner == 1 else t for t in (out, *tile))
-            tile_mask = None if mask is None else tile.pop()
-            out.copy_(self._evaluate(1, tile_mask, tile, compute))
-
-        starts = range(0, pieces[0].shape[split], step)
-        if one <= torch_runner.TILE:
-            torch_runner.share_out(one_tile, starts)
-        else:  # torch shares out the operations on so long a row
-            for start in starts:
-                one_tile(start)
-        return result
+    def _masked(self, mask, tensors, function) -> Tensor:
+        """The function of what is left, as if the rest were not there."""
+        if mask is None:
+            return function(*tensors)
+        *upstream, x = tensors
+        upstream = [g.masked_fill(~mask, 0) for g in upstream]
+        return torch.where(mask, function(*upstream, x.masked_fill(~mask, -torch.inf)), self.left_out)
 
 
-def shape_of_rows(shape: Sequence[int], dim: int) -> tuple[int, int, int]:
-    """How many entries lie outside of a dimension, along it and inside of it."""
-    return torch.Size(shape[:dim]).numel(), shape[dim], torch.Size(shape[dim + 1 :]).numel()
+@functools.cache
+def llvm_softmax() -> ModuleType | None:
+    """Machine code for rows on the CPU; None where llvmlite is not installed."""
+    if elementwise.llvm_runner() is None:
+        return None
+    from actlib.backends import llvm_softmax
+
+    return llvm_softmax
+
+
+_KERNELS: dict[str, ModuleType | None] = {}
+
+
+def _load_kernels() -> None:
+    _KERNELS["cpu"] = llvm_softmax()
+
+
+_load_kernels._dynamo_marked_constant = True  # it is called, not traced; see `Elementwise`
 
 
 def _softmax(x: Tensor, dim: int) -> Tensor:
     top = x.amax(dim, keepdim=True)
-    if torch_runner.is_plain(x):
-        if x.shape[dim] > 16:  # torch's own adds up a long row term by term, and loses digits
-            p = (x - top).exp_()
-            total = p.sum(dim, keepdim=True)
-            p.div_(total)
-        else:
-            total = p = torch.softmax(x, dim)
-        if not torch_runner.may_have_nan(total):
-            return p
     # Halves, so that infinity differs from the largest number when both are made finite; no choice is made for each
     # score, which a compiler would write down for backward.
     largest = torch.finfo(x.dtype).max
@@ -233,8 +229,6 @@ def _parts(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 def _softmax_backward(g: Tensor, x: Tensor, dim: int) -> Tensor:
     p = _softmax(x, dim)
-    if torch_runner.is_plain(g) and torch_runner.is_plain(x):
-        return _centred(torch._softmax_backward_data(g, p, dim, p.dtype), p, dim)
     return _centred(p * (g - (p * g).sum(dim, keepdim=True)), p, dim)
 
 
@@ -414,14 +408,13 @@ class _Traceable(torch.autograd.Function):
     def forward(ctx, operation, dim, mask, x):
         ctx.logarithm, ctx.dim = operation.logarithm, dim
         ctx.save_for_backward(mask, x)
-        return operation._evaluate(dim, mask, [x], torch_runner.compute_dtype(x.dtype)).to(x.dtype)
+        return operation.in_a_compiler(dim, mask, [x])
 
     @staticmethod
     def backward(ctx, upstream):
         mask, x = ctx.saved_tensors
         operation = _LOG_SOFTMAX_BACKWARD if ctx.logarithm else _SOFTMAX_BACKWARD
-        gradient = operation._evaluate(ctx.dim, mask, [upstream, x], torch_runner.compute_dtype(x.dtype))
-        return None, None, None, gradient.to(x.dtype)
+        return None, None, None, operation.in_a_compiler(ctx.dim, mask, [upstream, x])
 
 
 def _call(operation: _Operation, input: Tensor, dim: int | None, dtype: torch.dtype | None, where: Tensor | None):

@@ -1,48 +1,30 @@
 """Generated torch functions: the primitives they call, and the loop that runs them over a tensor.
 
-Every primitive has a branch-free form, which compilers, batched and meta tensors and GPUs take. Ordinary CPU tensors
-take quick forms: there a glance at the data shows where torch's own faster function is right, and a choice between two
-cases costs no branch for each element.
+They serve what no kernel does: compilers, batched tensors and those without data, float64, and functions that kernels
+lack.
 """
 
 import ast
-import functools
 import linecache
 import math
-import operator
-import os
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
-from actlib.backends.torch_fused import Fused, may_have_nan
 
 TILE = 1 << 16
-"""Elements computed at a time on the CPU: the temporaries of a tile stay in cache.
-
-Each thread computes whole tiles, so that threads wait for each other once a call, not once an operation.
-"""
+"""Elements computed at a time on the CPU: the temporaries of a tile stay in cache."""
 
 
 def load(name: str, source: str) -> Callable:
-    """The function that the source defines, with a name and lines that tracebacks and `inspect` can show.
-
-    Its attribute `quick` is the same function for ordinary CPU tensors alone.
-    """
+    """The function that the source defines, with a name and lines that tracebacks and `inspect` can show."""
     file = f"<actlib {name}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    function = _defined(name, file, _Mirrored(source).visit(ast.parse(source)), BRANCH_FREE)
-    function.quick = _defined(name, file, _Quick().visit(ast.parse(source)), QUICK)
-    return function
-
-
-def _defined(name: str, file: str, tree: ast.Module, primitives: dict[str, Callable]) -> Callable:
+    tree = ast.fix_missing_locations(_Mirrored(source).visit(ast.parse(source)))
     defined = {}  # apart from the primitives: a function named tanh calls the primitive, not itself
-    exec(compile(ast.fix_missing_locations(tree), file, "exec"), dict(primitives), defined)
+    exec(compile(tree, file, "exec"), PRIMITIVES | {"mirrored_sigma": mirrored_sigma}, defined)
     return defined[name]
 
 
@@ -74,42 +56,6 @@ def _gated(node: ast.AST, *, mirrored: bool = False) -> str | None:
     return ast.unparse(ast.parse(text[1:])) if is_minus else None
 
 
-RELATIONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
-
-
-class _Quick(ast.NodeTransformer):
-    """Turns where(x > 0, a, b) into chosen(">", x, 0, a, b), which need not compare before it chooses.
-
-    And a*sigma(x)*sigma(-x) into bell(a, x), which takes one exponential.
-    """
-
-    def visit_Call(self, node: ast.Call) -> ast.Call:
-        self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and node.func.id == "where" and isinstance(node.args[0], ast.Compare):
-            condition, *cases = node.args
-            relation = RELATIONS.get(type(condition.ops[0]))
-            if relation and len(condition.ops) == 1:
-                arguments = [ast.Constant(relation), condition.left, condition.comparators[0], *cases]
-                return ast.Call(ast.Name("chosen", ast.Load()), arguments, [])
-        return node
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        factors = _factors(node)
-        mirrored = {_gated(f, mirrored=True): f for f in factors}
-        for gate in factors:
-            if (argument := _gated(gate)) in mirrored and argument:
-                rest = [f for f in factors if f not in (gate, mirrored[argument])] or [ast.Constant(1)]
-                product = functools.reduce(lambda a, b: ast.BinOp(a, ast.Mult(), b), rest)
-                return ast.Call(ast.Name("bell", ast.Load()), [self.visit(product), self.visit(gate.args[0])], [])
-        return self.generic_visit(node)
-
-
-def _factors(node: ast.expr) -> list[ast.expr]:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        return _factors(node.left) + _factors(node.right)
-    return [node]
-
-
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     """Half precision is computed in float32 and rounded once, at the end."""
     return torch.float64 if dtype == torch.float64 else torch.float32
@@ -121,7 +67,6 @@ def run(
     shape: torch.Size,
     dtypes: Sequence[torch.dtype],
     compute: torch.dtype,
-    fused: Fused | None = None,
 ) -> list[Tensor]:
     """Evaluates a generated function on tensors and numbers.
 
@@ -131,87 +76,28 @@ def run(
         shape: Shape of the results.
         dtypes: Type of each result.
         compute: Type in which everything is computed.
-        fused: torch's own operation for it, where that fits.
 
     Returns:
         One tensor a result, in the memory order of the first tensor of that shape.
     """
     tensors = [a for a in arguments if isinstance(a, Tensor)]
     like = leader(tensors, shape)
-    if not all(map(is_plain, tensors)):
+    if like.numel() <= TILE or not all(map(is_plain, tensors)):
         return evaluate(function, arguments, like, dtypes, compute)
-    if like.numel() <= TILE:
-        if fused and like.numel() and _alike(arguments, dtypes, like) and fused.fits(*arguments):
-            outputs = [torch.empty_like(like) for _ in dtypes]
-            fused.run(*outputs, *arguments)
-            return outputs
-        return evaluate(function.quick, arguments, like, dtypes, compute)
 
     outputs = [torch.empty_like(like, dtype=dtype) for dtype in dtypes]
     order = outputs[0]
     flat = [flatten(a.detach(), order) if isinstance(a, Tensor) and a.numel() > 1 else a for a in arguments]
     flat = [a.detach().to(compute).reshape(()) if isinstance(a, Tensor) and a.numel() == 1 else a for a in flat]
     targets = [flatten(out, order) for out in outputs]
-    fused = fused if _alike(flat, dtypes, targets[0]) else None
 
-    def one_tile(start):
+    for start in range(0, like.numel(), TILE):
         tile = slice(start, start + TILE)
         given = [a[tile] if isinstance(a, Tensor) and a.ndim else a for a in flat]
-        into = [target[tile] for target in targets]
-        if fused and fused.fits(*given):
-            fused.run(*into, *given)
-            return
-        results = function.quick(*(a.to(compute) if isinstance(a, Tensor) else a for a in given))
-        for target, result in zip(into, results if len(dtypes) > 1 else [results], strict=True):
-            target.copy_(result) if isinstance(result, Tensor) else target.fill_(result)
-
-    share_out(one_tile, range(0, like.numel(), TILE))
+        results = function(*(a.to(compute) if isinstance(a, Tensor) else a for a in given))
+        for target, result in zip(targets, results if len(dtypes) > 1 else [results], strict=True):
+            target[tile].copy_(result) if isinstance(result, Tensor) else target[tile].fill_(result)
     return outputs
-
-
-def _alike(arguments: Sequence[Tensor | float], dtypes: Sequence[torch.dtype], like: Tensor) -> bool:
-    """Whether shape, type and memory order of all tensors, results included, are those of one dense tensor."""
-    return all(dtype == like.dtype for dtype in dtypes) and all(
-        (a.dtype, a.shape, a.stride()) == (like.dtype, like.shape, like.stride())
-        for a in arguments
-        if isinstance(a, Tensor)
-    )
-
-
-def share_out(task: Callable, items: Iterable) -> None:
-    """Calls the task with each item, on as many threads as torch has; whichever is free takes the next one."""
-    items = iter(items)  # one for all threads: taking the next item is one step of the interpreter
-    inference = torch.is_inference_mode_enabled()
-
-    def work():
-        with torch.inference_mode(inference), torch.no_grad():
-            for item in items:
-                task(item)
-
-    threads = torch.get_num_threads()
-    if threads == 1:
-        work()
-        return
-    for worker in [_pool(threads, os.getpid()).submit(work) for _ in range(threads)]:
-        worker.result()
-
-
-@functools.lru_cache(maxsize=1)
-def _pool(size: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a forked process has no threads but its own
-    """Threads in each of which torch computes with one thread."""
-    started = threading.Barrier(size + 1)
-
-    def start():
-        torch.get_num_threads()  # which is when torch gives a thread the common number
-        torch.set_num_threads(1)
-        started.wait()
-
-    pool = ThreadPoolExecutor(size, "actlib", start)
-    for _ in range(size):
-        pool.submit(int)
-    started.wait()
-    torch.set_num_threads(size)  # for this thread and new ones, as it was
-    return pool
 
 
 def leader(arguments: Sequence[Tensor | float], shape: torch.Size) -> Tensor:
@@ -258,13 +144,18 @@ def _placed(result: Tensor | float, like: Tensor, dtype: torch.dtype) -> Tensor:
 def is_plain(x: Tensor) -> bool:
     """Whether x is an ordinary CPU tensor that may be looked into, not one that is traced, batched or without data."""
     return (
-        not torch.compiler.is_compiling()
+        not torch.compiler.is_compiling()  # first: what follows cannot be traced
         and type(x) in (Tensor, torch.nn.Parameter)
         and x.is_cpu
-        and not torch._C._functorch.is_functorch_wrapped_tensor(x)
-        and not torch._C._functorch.is_legacy_batchedtensor(x)
-        and torch._C._len_torch_dispatch_stack() == 0
+        and not _is_functorch(x)
+        and not _is_batched(x)
+        and _dispatch_modes() == 0
     )
+
+
+_is_functorch = torch._C._functorch.is_functorch_wrapped_tensor
+_is_batched = torch._C._functorch.is_legacy_batchedtensor
+_dispatch_modes = torch._C._len_torch_dispatch_stack
 
 
 def sigma(x):
@@ -278,37 +169,19 @@ def mirrored_sigma(x):
     return where(x < 0, 1, e) / (1 + e)
 
 
-def quick_sigma(x):
-    lowest = -708.0 if x.dtype == torch.float64 else -87.0
-    # Below, 1 + exp(-x) overflows although sigma is no zero yet.
-    return torch.sigmoid(x) if x.numel() and x.amin().item() > lowest else sigma(x)
-
-
-def bell(factor, x):
-    """factor * sigma(x) * sigma(-x)."""
-    tail = quick_sigma(x.abs().neg_())
-    if isinstance(factor, Tensor) and factor.shape == x.shape:
-        return sigmoid_backward(factor, tail)  # factor * (1 - tail) * tail
-    return factor * ((1 - tail) * tail)
-
-
 def softplus(x):
     return x.clamp(min=0) + torch.log1p(torch.exp(-x.abs()))
 
 
 def Phi(x):
     if x.dtype == torch.float64:
-        return quick_Phi(x)
+        return torch.special.erfc(x * -math.sqrt(0.5)) * 0.5  # not 1 + erf, which loses all its digits below -5.5
     u = 1 / (1 + PHI_SCALE * x.abs())
     p = torch.full_like(u, PHI_TAIL[-1])
     for coefficient in PHI_TAIL[-2::-1]:
         p = p * u + coefficient
     tail = torch.exp(x * x * -0.5) * (u * p)
     return where(x > 0, 1 - tail, tail)
-
-
-def quick_Phi(x):
-    return torch.special.erfc(x * -math.sqrt(0.5)) * 0.5  # not 1 + erf, which loses all its digits below -5.5
 
 
 def phi(x):
@@ -329,11 +202,6 @@ def damped(factor, by):
     return where(by == 0, 0, factor * by)
 
 
-def quick_damped(factor, by):
-    product = factor * by
-    return where(by == 0, 0, product) if may_have_nan(product) else product  # NaN: infinity has met a zero
-
-
 def where(condition, value, other):
     if not isinstance(condition, Tensor):
         return value if condition else other
@@ -343,55 +211,8 @@ def where(condition, value, other):
     return torch.where(condition, value, other)
 
 
-def chosen(relation, x, bound, value, other):
-    """where(x > bound, value, other), or with another relation, for an x that is not NaN.
-
-    Where x is NaN, it is NaN if one of the cases is, or else either of them: what generated code makes of it is NaN.
-    """
-    simple = isinstance(x, Tensor) and not isinstance(bound, Tensor) and math.isfinite(bound)
-    if not simple or any(isinstance(v, Tensor) and v.shape != x.shape for v in (value, other)):
-        return where(COMPARE[relation](x, bound), value, other)
-    if relation in ("<", ">="):
-        x, bound = -x, -bound
-    return _chosen(x, bound, value, other) if relation in "><" else _chosen(x, bound, other, value)
-
-
-def _chosen(x: Tensor, bound: float, above: Tensor | float, below: Tensor | float) -> Tensor:
-    """Each case with 0 for what the other one decides, and their bits put together; torch.where is far slower."""
-    cases = []
-    if isinstance(above, Tensor) or above != 0:
-        cases.append(threshold_backward(_as_tensor(above, x.dtype), x, bound))
-    if isinstance(below, Tensor) or below != 0:
-        cases.append(threshold_backward(_as_tensor(below, x.dtype), -x, _next_below(-bound, x.dtype)))
-    if len(cases) < 2:
-        return cases[0] if cases else torch.zeros_like(x)
-    first, second = (c.view(BITS[x.dtype]) for c in cases)
-    return first.bitwise_or_(second).view(x.dtype)
-
-
-sigmoid_backward = torch.ops.aten.sigmoid_backward.default
-threshold_backward = torch.ops.aten.threshold_backward.default  # 0 where x <= bound, else its first argument
-BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
-COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
-
-
-@functools.lru_cache
-def _next_below(bound: float, dtype: torch.dtype) -> float:
-    return torch.nextafter(torch.tensor(bound, dtype=dtype), torch.tensor(-torch.inf, dtype=dtype)).item()
-
-
-def _as_tensor(value: Tensor | float, dtype: torch.dtype) -> Tensor:
-    return value if isinstance(value, Tensor) else torch.full((), value, dtype=dtype)
-
-
 def unless_nan(value, x):
     return where(x == x, value.to(x.dtype) if isinstance(value, Tensor) and isinstance(x, Tensor) else value, x)
-
-
-def quick_unless_nan(value, x):
-    if isinstance(value, Tensor) and isinstance(x, Tensor) and value.shape == x.shape and not may_have_nan(x):
-        return value.to(x.dtype)
-    return unless_nan(value, x)
 
 
 def square(x):
@@ -428,17 +249,3 @@ PRIMITIVES = {
     "cube": cube,
     "power": power,
 }
-
-BRANCH_FREE = PRIMITIVES | {"mirrored_sigma": mirrored_sigma}
-"""For all tensors."""
-
-QUICK = PRIMITIVES | {
-    "sigma": quick_sigma,
-    "bell": bell,
-    "Phi": quick_Phi,
-    "expm1": torch.expm1,
-    "damped": quick_damped,
-    "chosen": chosen,
-    "unless_nan": quick_unless_nan,
-}
-"""For ordinary CPU tensors."""

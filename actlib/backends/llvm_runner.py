@@ -1,0 +1,268 @@
+"""Generated machine code for the CPU: one pass over memory for each call.
+
+The generated torch function is called once, on vectors that write down what is done to them. What they have written is
+the body of a loop over memory, and LLVM compiles it for this processor, in some hundredths of a second.
+"""
+
+import ctypes
+import functools
+import os
+import struct
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import llvmlite.binding as llvm
+import torch
+from torch import Tensor
+
+from actlib.backends.torch_runner import flatten, is_plain, leader
+from actlib.backends.vectors import LANES, PRIMITIVES, STORED, Code, Vector, load, spread, store, text
+
+SHARE = 1 << 15
+"""Elements that are worth a thread of their own."""
+
+llvm.initialize_native_target()
+llvm.initialize_native_asmprinter()
+_FEATURES = llvm.get_host_cpu_features()
+_HALVES = _FEATURES.get("f16c") or not llvm.get_default_triple().startswith(("x86", "i"))
+DTYPES = {getattr(torch, name): name for name in STORED if name != "float16" or _HALVES}
+"""What kernels read and write. Where a processor has no float16, LLVM would call functions that are not there."""
+
+NUMBER = "number"
+
+
+def takes(arguments: Sequence[Tensor | float]) -> bool:
+    """Whether all tensors among the arguments are ordinary CPU tensors, not empty, of types that kernels read."""
+    return all(a.dtype in DTYPES and is_plain(a) and a.numel() for a in arguments if isinstance(a, Tensor))
+
+
+def can_run(source: str) -> bool:
+    """Whether each function that a generated source calls has a form in vectors."""
+    code = compile(source, "<source>", "exec")
+    (function,) = (c for c in code.co_consts if hasattr(c, "co_names"))
+    return set(function.co_names) <= PRIMITIVES.keys()
+
+
+def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequence[str]) -> str:
+    """A loop over memory in LLVM's language.
+
+    Args:
+        name: Name of the generated torch function.
+        source: Its source.
+        kinds: Type of the elements of each argument, or "number".
+        outputs: Type of the elements of each result.
+
+    Returns:
+        A module as `Code.function` describes it; `data` holds the number of elements, the address of each result, and
+        the address or number of each argument.
+    """
+    defined = {}
+    exec(source, dict(PRIMITIVES), defined)
+    code = Code()
+    code.lines.append("%n = sub i64 %end, %begin")
+    places = [(f"out{i}", kind) for i, kind in enumerate(outputs)] + [(f"in{i}", kind) for i, kind in enumerate(kinds)]
+    for number, (place, kind) in enumerate(places, 1):
+        if kind == NUMBER:
+            code.lines.append(f"%{place} = fptrunc double {code.field(number, 'double')} to float")
+        else:
+            start = f"getelementptr {STORED[kind][0]}, ptr {code.field(number, 'ptr')}, i64 %begin"
+            code.lines.append(f"%{place} = {start}")
+    # Less than a vector is brought to the size of one, on the stack.
+    few = code.add(f"icmp ult i64 %n, {LANES}")
+    tensors = [(place, kind) for place, kind in places if kind != NUMBER]
+    code.entry += [f"%{place}_room = alloca [{LANES} x i32], align 64" for place, _ in tensors]
+    code.lines += [f"br i1 {few}, label %bring, label %begins", "bring:"]
+    for place, kind in tensors[len(outputs) :]:
+        code.lines.append(f"store <{LANES} x i32> zeroinitializer, ptr %{place}_room")
+        _copy(code, f"%{place}_room", f"%{place}", kind)
+    code.lines += ["br label %begins", "begins:"]
+    for place, _ in tensors:
+        code.lines.append(f"%{place}_at = select i1 {few}, ptr %{place}_room, ptr %{place}")
+    numbers = {i: Vector(code, spread(code, "float", f"%in{i}")) for i, kind in enumerate(kinds) if kind == NUMBER}
+    size = code.add(f"select i1 {few}, i64 {LANES}, i64 %n")
+    last = code.add(f"sub i64 {size}, {LANES}")
+
+    def body(at):
+        # The last vector ends with the last element, and computes some once more.
+        at = code.add(f"select i1 {code.add(f'icmp ult i64 {at}, {last}')}, i64 {at}, i64 {last}")
+        arguments = [
+            numbers[i] if kind == NUMBER else load(code, kind, f"%in{i}_at", at) for i, kind in enumerate(kinds)
+        ]
+        results = defined[name](*arguments)
+        results = results if len(outputs) > 1 else [results]
+        for i, (result, kind) in enumerate(zip(results, outputs, strict=True)):
+            if not isinstance(result, Vector):
+                result = Vector(code, text(result))
+            store(result, kind, f"%out{i}_at", at)
+
+    code.loop(size, LANES, body)
+    code.lines += [f"br i1 {few}, label %bring_back, label %ends", "bring_back:"]
+    for place, kind in tensors[: len(outputs)]:
+        _copy(code, f"%{place}", f"%{place}_room", kind)
+    code.lines += ["br label %ends", "ends:"]
+    return code.function()
+
+
+def _copy(code: Code, target: str, source: str, kind: str) -> None:
+    code.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
+    size = code.add(f"mul i64 %n, {STORED[kind][1]}")
+    code.lines.append(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 false)")
+
+
+class Kernel:
+    """A compiled module, which shares its work out among the threads in which torch computes.
+
+    Args:
+        source: What `Code.function` gave.
+        fields: The arguments that follow the number of things to do: "Q" for an address, "d" for a number.
+        unit: Each thread but the last does a multiple of so many.
+        cpu: LLVM's name of a processor; this one, if none is given.
+        features: What that processor can do, as LLVM says it.
+    """
+
+    def __init__(self, source: str, fields: str, unit: int, cpu: str = "", features: str = ""):
+        features = features if cpu else _FEATURES.flatten()
+        machine = llvm.Target.from_default_triple().create_target_machine(
+            cpu=cpu or llvm.get_host_cpu_name(), features=features, opt=3, jit=True
+        )
+        module = llvm.parse_assembly(source + (_SHARED.format(**_ADDRESSES, less=unit - 1, unit=unit) if _TEAM else ""))
+        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+        builder.getModulePassManager().run(module, builder)
+        self._engine = llvm.create_mcjit_compiler(module, machine)  # which owns the machine code
+        self._engine.finalize_object()
+        self._pack = struct.Struct(f"=Q{fields}").pack
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_char_p)
+        self._span = kind(self._engine.get_function_address("span"))
+        self._share = self._engine.get_function_address("share") if _TEAM else None
+        self._unit = unit
+
+    def __call__(self, count: int, threads: int, *values: float) -> None:
+        """Does so many things, on so many threads, with addresses and numbers as arguments."""
+        data = self._pack(count, *values)
+        if threads == 1:
+            self._span(0, count, 0, data)
+        elif _TEAM:
+            _TEAM(self._share, data, threads, 0)
+        else:
+            share = -(-count // threads // self._unit) * self._unit
+            spans = [(t * share, min(count, t * share + share), t, data) for t in range(threads) if t * share < count]
+            list(_pool(threads, os.getpid()).map(self._span, *zip(*spans, strict=True)))
+
+
+_SHARED = """
+define void @share(ptr %data) {{
+  %threads32 = call i32 inttoptr (i64 {threads} to ptr)()
+  %thread32 = call i32 inttoptr (i64 {thread} to ptr)()
+  %threads = zext i32 %threads32 to i64
+  %thread = zext i32 %thread32 to i64
+  %count = load i64, ptr %data, align 8
+  %fewer = sub i64 %threads, 1
+  %above = add i64 %count, %fewer
+  %each = udiv i64 %above, %threads
+  %over = add i64 %each, {less}
+  %units = udiv i64 %over, {unit}
+  %share = mul i64 %units, {unit}
+  %first = mul i64 %share, %thread
+  %next = add i64 %first, %share
+  %begin = call i64 @llvm.umin.i64(i64 %first, i64 %count)
+  %end = call i64 @llvm.umin.i64(i64 %next, i64 %count)
+  call void @span(i64 %begin, i64 %end, i64 %thread, ptr %data)
+  ret void
+}}
+declare i64 @llvm.umin.i64(i64, i64)
+"""
+"""What each thread of a team does."""
+
+
+def _openmp() -> tuple[Callable | None, dict[str, int]]:
+    """How the OpenMP that torch has loaded starts its threads, and where it says which thread it is; None if not so.
+
+    Its threads wait for work when torch has just computed: to begin there costs less than to wake others.
+    """
+    try:
+        library = ctypes.CDLL(None)
+        team = library.GOMP_parallel
+        names = {"thread": library.omp_get_thread_num, "threads": library.omp_get_num_threads}
+    except (AttributeError, OSError, TypeError):
+        return None, {}
+    team.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint]
+    team.restype = None
+    return team, {name: ctypes.cast(function, ctypes.c_void_p).value for name, function in names.items()}
+
+
+_TEAM, _ADDRESSES = _openmp()
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a forked process has no threads but its own
+    return ThreadPoolExecutor(threads, "actlib")
+
+
+@functools.cache
+def make(name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...]) -> Kernel:
+    """The kernel of a generated torch function, for arguments and results of the given kinds."""
+    fields = "Q" * len(outputs) + "".join("d" if kind == NUMBER else "Q" for kind in kinds)
+    return Kernel(kernel_source(name, source, kinds, outputs), fields, unit=64)
+
+
+def run(
+    kernel: Callable[[tuple, tuple], Kernel],
+    arguments: Sequence[Tensor | float],
+    shape: torch.Size,
+    dtypes: Sequence[torch.dtype],
+) -> list[Tensor]:
+    """Runs the kernel that `kernel` gives for the kinds of arguments and results, on ordinary CPU tensors.
+
+    Arguments and results are those of `torch_runner.run`; they are computed in float32.
+    """
+    like = leader(arguments, shape)
+    outputs = [torch.empty_like(like) if d == like.dtype else torch.empty_like(like, dtype=d) for d in dtypes]
+    order = outputs[0]
+    stride, count = order.stride(), order.numel()
+    kinds, given, kept = [], [], []
+    for argument in arguments:
+        if isinstance(argument, Tensor):
+            same = argument.shape == shape and argument.stride() == stride
+            if same or (argument.numel() > 1 and any(argument.stride())):
+                if not same:
+                    argument = flatten(argument.detach(), order)
+                kept.append(argument)
+                kinds.append(DTYPES[argument.dtype])
+                given.append(argument.data_ptr())
+                continue
+            argument = argument.detach().as_strided((), ()).item()
+        kinds.append(NUMBER)
+        given.append(argument)
+    function = kernel(tuple(kinds), tuple(DTYPES[d] for d in dtypes))
+    threads = min(torch.get_num_threads(), 1 + count // SHARE)
+    function(count, threads, *[out.data_ptr() for out in outputs], *given)
+    return outputs
+
+
+# For torch.compile, which puts calls of these operations into its graphs.
+_LIBRARY = torch.library.Library("actlib", "DEF")
+_LIBRARY.define(
+    "elementwise(str name, str source, Tensor?[] tensors, float[] numbers, int like, ScalarType[] dtypes) -> Tensor[]"
+)
+
+
+def elementwise(
+    name: str, source: str, arguments: Sequence[Tensor | float], like: int, dtypes: Sequence[torch.dtype]
+) -> list[Tensor]:
+    """`run` as an operation that compilers leave alone; `like` is the argument whose shape the results have."""
+    tensors = [a if isinstance(a, Tensor) else None for a in arguments]
+    numbers = [float(a) for a in arguments if not isinstance(a, Tensor)]
+    return torch.ops.actlib.elementwise(name, source, tensors, numbers, like, dtypes)
+
+
+@torch.library.impl(_LIBRARY, "elementwise", "CPU")
+def _elementwise(name, source, tensors, numbers, like, dtypes):
+    numbers = iter(numbers)
+    arguments = [next(numbers) if t is None else t for t in tensors]
+    return run(functools.partial(make, name, source), arguments, tensors[like].shape, dtypes)
+
+
+@torch.library.register_fake("actlib::elementwise", lib=_LIBRARY)
+def _shapes(name, source, tensors, numbers, like, dtypes):  # noqa: ARG001
+    first = leader([t for t in tensors if t is not None], tensors[like].shape)
+    return [torch.empty_like(first, dtype=d) for d in dtypes]

@@ -1,0 +1,231 @@
+"""Machine code for the CPU gives what plain torch gives, whatever the processor, the size and the number of threads."""
+
+import itertools
+import multiprocessing
+import subprocess
+import sys
+
+import llvmlite.binding as llvm
+import pytest
+import sympy as sp
+import torch
+from formulas import CASES, every_elementwise, values, x
+
+import actlib
+from actlib import ACTIVATIONS, Elementwise
+from actlib.backends import llvm_runner
+from actlib.backends.vectors import LANES, PRIMITIVES
+from actlib.formula import source
+
+ENDS = torch.tensor(
+    [-torch.inf, -3.4e38, -100.0, -3.5, -1.0, -1e-45, -0.0, 0.0, 1e-45, 1.0, 2.0, 2.0000002, 100.0, 3.4e38, torch.inf]
+    + [torch.nan, -1e-30, 88.5, -88.5, 0.3465, -0.3467],
+    dtype=torch.float64,
+)
+PROCESSORS = {"haswell": "+avx2,+fma,+f16c", "skylake-avx512": "+avx512f,+avx512bw,+avx512vl,+avx512dq,+fma,+f16c"}
+
+
+@pytest.fixture(params=[1, 2, 3], ids="{} threads".format)
+def threads(request):
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def without_team(monkeypatch):
+    """As on a system where torch's OpenMP is not to be found."""
+    monkeypatch.setattr(llvm_runner, "_TEAM", None)
+    llvm_runner.make.cache_clear()
+    yield
+    llvm_runner.make.cache_clear()
+
+
+def kinds(op, dtype):
+    """What `make` is told of inputs of a type and numbers as parameters."""
+    return (dtype,) * len(op.inputs) + (llvm_runner.NUMBER,) * len(op.parameters)
+
+
+@every_elementwise
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+def test_agrees_with_plain_torch(activation, dtype, monkeypatch):
+    inputs = [ENDS.to(dtype), *(ENDS.flip(0).to(dtype) for _ in activation.inputs[1:])]
+    for op, given in (
+        (activation.op, inputs),
+        (activation.op.vjp(tuple(range(len(inputs)))), [torch.ones_like(inputs[0]), *inputs]),
+    ):
+        assert op._has_machine_code
+        ours = op._run([*given, *values(activation)])
+        with monkeypatch.context() as patch:
+            patch.setattr(llvm_runner, "takes", lambda _: False)
+            plain = op._run([*given, *values(activation)])
+        step = 16 * torch.finfo(dtype).eps
+        for a, b in zip(ours, plain, strict=True):
+            assert a.dtype == b.dtype
+            torch.testing.assert_close(a, b, rtol=step, atol=max(step / 16, torch.finfo(dtype).tiny), equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+def test_conversion_of_every_pattern_is_torchs(dtype):
+    """Loads and stores, subnormal numbers, infinities and ties included."""
+    if dtype == torch.float32:
+        numbers = torch.randint(-(2**31), 2**31 - 1, (1 << 18,), dtype=torch.int32).view(torch.float32)
+    else:
+        numbers = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16).view(dtype)
+    op = Elementwise("halved", [x], x / 2)
+    expected = (numbers.float() / 2).to(dtype)
+    assert torch.equal(op(numbers).nan_to_num(7), expected.nan_to_num(7))
+    assert torch.equal(op(numbers).isnan(), expected.isnan())
+
+
+@pytest.mark.parametrize("count", [1, 2, LANES - 1, LANES, LANES + 1, 5 * LANES + 3, 1000])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+def test_the_last_vector_is_as_the_others(count, dtype):
+    """Each number gives the same bits wherever it stands, and nothing is written outside of the result."""
+    op = ACTIVATIONS["gelu"].op
+    room = torch.full((count + 2 * LANES,), 7.0, dtype=dtype)
+    given = torch.linspace(-3, 3, count + 2 * LANES).to(dtype)
+    kind = kinds(op, llvm_runner.DTYPES[dtype])
+    kernel = llvm_runner.make(op.name, op.torch_source, kind, kind)
+    size = room.element_size()
+    kernel(count, 1, room.data_ptr() + LANES * size, given.data_ptr() + LANES * size)
+    assert (room[:LANES] == 7).all()
+    assert (room[-LANES:] == 7).all()
+    assert torch.equal(room[LANES:-LANES], op(given)[LANES:-LANES])
+
+
+class TestThreads:
+    @pytest.mark.parametrize("count", [llvm_runner.SHARE - 1, llvm_runner.SHARE, 3 * llvm_runner.SHARE + 7])
+    def test_change_no_bit(self, count, threads):
+        op = ACTIVATIONS["swiglu"].op
+        gate, value = torch.randn(2, count)
+        together = op(gate, value, 1.5)
+        apart = torch.cat([op(a, b, 1.5) for a, b in zip(gate.split(1000), value.split(1000), strict=True)])
+        assert torch.equal(together, apart)
+        assert torch.get_num_threads() == threads
+
+    def test_share_rows(self, threads):  # noqa: ARG002
+        rows = torch.randn(300, 1001)
+        assert torch.equal(actlib.softmax(rows, 1), torch.cat([actlib.softmax(r, 1) for r in rows.split(1)]))
+
+    @pytest.mark.usefixtures("without_team")
+    def test_need_no_openmp(self, threads):  # noqa: ARG002
+        numbers = torch.randn(5 * llvm_runner.SHARE + 3)
+        kernel = llvm_runner.make("half", "def half(x):\n    return 0.5*x\n", ("float32",), ("float32",))
+        out = torch.zeros_like(numbers)
+        kernel(len(numbers), torch.get_num_threads(), out.data_ptr(), numbers.data_ptr())
+        assert torch.equal(out, numbers / 2)
+
+    def test_are_those_of_torch(self):
+        """Torch's wheels for Linux bring an OpenMP that kernels find."""
+        if sys.platform == "linux":
+            assert llvm_runner._TEAM is not None
+
+    def test_one_thread_survives_a_fork(self):
+        actlib.gelu(torch.randn(100))
+        child = multiprocessing.get_context("fork").Process(target=actlib.gelu, args=(torch.randn(100),))
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0
+
+
+@every_elementwise
+def test_bits_are_the_same_on_every_processor_with_fused_steps(activation):
+    if not llvm.get_host_cpu_features().get("avx512bw"):
+        pytest.skip("this processor lacks AVX-512")
+    op = activation.op
+    given = torch.cat([torch.linspace(-20, 20, 1001), ENDS.float()])
+    results = []
+    for cpu, features in PROCESSORS.items():
+        text = llvm_runner.kernel_source(op.name, op.torch_source, kinds(op, "float32"), ("float32",))
+        fields = "Q" * (1 + len(op.inputs)) + "d" * len(op.parameters)
+        kernel = llvm_runner.Kernel(text, fields, 64, cpu, features)
+        out = torch.empty_like(given)
+        kernel(len(given), 1, out.data_ptr(), *[given.data_ptr()] * len(op.inputs), *values(activation))
+        results.append(out)
+    assert torch.equal(*(r.isnan() for r in results))
+    assert torch.equal(*(r.nan_to_num(7).view(torch.int32) for r in results))
+
+
+def test_functions_without_a_form_in_vectors_run_as_torch_operations():
+    wave = CASES["one input"].op
+    assert not wave._has_machine_code
+    points = torch.linspace(-3, 3, 100)
+    torch.testing.assert_close(wave(points), points.sin() * (-points.square()).exp())
+    assert set(source.FUNCTIONS) - PRIMITIVES.keys() == {"sin", "cos", "erf", "power"}
+
+
+def test_logarithm_at_the_ends():
+    op = Elementwise("logarithm", [x], sp.log(x))
+    given = torch.tensor([torch.nan, -1.0, -0.0, 0.0, 1e-45, 1e-38, 0.5, 1.0, 1.0000001, 3.0, 3.4e38, torch.inf])
+    assert op._has_machine_code
+    torch.testing.assert_close(op(given), given.double().log().float(), rtol=2**-22, atol=0, equal_nan=True)
+
+
+def test_gradients_expanded_from_one_number_and_parameters_of_one_element():
+    op, points = ACTIVATIONS["swish"].op, torch.randn(50, requires_grad=True)
+    beta = torch.tensor([1.25], dtype=torch.float64, requires_grad=True)
+    op(points, beta.float()).sum().backward()
+    expected = torch.autograd.grad((points * (beta.float() * points).sigmoid()).sum(), [points, beta])
+    torch.testing.assert_close((points.grad, beta.grad), expected)
+
+
+def test_works_without_llvmlite():
+    program = """
+import sys
+sys.modules["llvmlite"] = None
+import torch, actlib
+x = torch.linspace(-3, 3, 50, requires_grad=True)
+y = actlib.gelu(x).sum() + actlib.softmax(x, 0).square().sum()
+y.backward()
+assert not actlib.ACTIVATIONS["gelu"].op._has_machine_code
+z = torch.nn.functional.gelu(x).sum() + torch.softmax(x, 0).square().sum()
+assert torch.allclose(x.grad, torch.autograd.grad(z, x)[0], atol=1e-6)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+class TestInACompiler:
+    @pytest.mark.parametrize("name", ["swiglu", "gelu"])
+    def test_the_kernel_is_called_and_gives_the_same_bits(self, name):
+        activation = ACTIVATIONS[name]
+        inputs = [torch.randn(1000, requires_grad=True) for _ in activation.inputs]
+        f = lambda *xs: activation.op(*xs, *values(activation))
+        graphs = []
+
+        def backend(graph, _):
+            graphs.append(graph)
+            return graph
+
+        torch.compiler.reset()
+        compiled = torch.compile(f, backend=backend, fullgraph=True)
+        ours = torch.autograd.grad(compiled(*inputs).sin().sum(), inputs)
+        theirs = torch.autograd.grad(f(*inputs).sin().sum(), inputs)
+        assert "actlib" in graphs[0].print_readable(print_output=False)
+        assert all(itertools.starmap(torch.equal, zip(ours, theirs, strict=True)))
+
+    def test_operations_say_what_they_return(self):
+        op = ACTIVATIONS["gelu"].op
+        numbers = torch.randn(6, 5)
+        for tensor in (numbers, numbers.T, torch.empty(0, 3)):
+            torch.library.opcheck(
+                torch.ops.actlib.elementwise.default,
+                (op.name, op.torch_source, [tensor], [], 0, [torch.float32]),
+                test_utils="test_faketensor",  # the check of the schema cannot do with lists of tensors
+            )
+            actlib.softmax(tensor, 1)  # which makes the operation known
+            torch.library.opcheck(torch.ops.actlib.softmax.default, (False, 1, [tensor]))
+
+    def test_exported_programs_hold_torchs_own_operations_alone(self):
+        class Model(torch.nn.Module):
+            def forward(self, x):
+                return actlib.softmax(actlib.gelu(x), 1)
+
+        given = torch.randn(3, 5)
+        program = torch.export.export(Model(), (given,))
+        assert not any("actlib" in str(node.target) for node in program.graph.nodes)
+        torch.testing.assert_close(program.module()(given), Model()(given))
+
+    def test_a_tensor_without_elements(self):
+        f = torch.compile(lambda t: actlib.gelu(t) + actlib.softmax(t, 0), fullgraph=True)
+        assert f(torch.empty(0, 3)).shape == (0, 3)
