@@ -25,7 +25,7 @@ import nbclient, nbformat, pathlib
 for path in sorted(pathlib.Path("$(BOOK)").glob("*.ipynb")):
     notebook = nbformat.read(path, nbformat.NO_CONVERT)
     metadata = dict(notebook.metadata)
-    nbclient.execute(notebook, cwd=path.parent, timeout=None, record_timing=False)
+    nbclient.execute(notebook, cwd=path.parent, timeout=None, record_timing=False, coalesce_streams=True)
     notebook.metadata = metadata
     nbformat.write(notebook, path)
     print(path)

@@ -311,6 +311,10 @@ def _svg(figure: MatplotlibFigure, alt: str) -> str:
         text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # Matplotlib's names are hashes of coordinates, which differ between processors in digits that no one sees.
+    names = dict.fromkeys(re.findall(r'\bid="([a-z][0-9a-f]{10})"', text))
+    for number, name in enumerate(names, 1):
+        text = text.replace(name, f"n{number}")
     text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{key}-", text)  # two figures of a page share no names
     text = re.sub(r'(?<= )(d|x|y|transform|points)="([^"]*)"', lambda m: f'{m[1]}="{_rounded(m[2])}"', text)
     text = text.replace(_INK, "currentColor")

@@ -139,6 +139,10 @@ def merged(new: dict, file: pathlib.Path) -> dict:
         replaced = {key(entry) for entry in new[name]}
         rest = [e for e in old[name] if key(e) not in replaced and not (name == "failed" and key(e)[:-1] in measured)]
         lists[name] = rest + new[name]
+    # What was not compared this time may have been before.
+    lists["missing"] = [
+        m for m in new.get("missing", ()) if not any(m["name"] in row["ratio to copy"] for row in lists["rows"])
+    ]
     return new | lists
 
 
