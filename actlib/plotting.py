@@ -83,8 +83,8 @@ class Table:
 
     Args:
         header: Titles of the columns; empty for a table without.
-        rows: The cells; a SymPy expression is typeset, text in backquotes is code, `[text](target)` a link, a verdict is
-            marked.
+        rows: The cells; a SymPy expression is typeset, text in backquotes is code, `[text](target)` is a link, and a
+            verdict is marked.
         caption: A line above it.
         fold: What to click at to see it; empty for a table that stands open.
     """
