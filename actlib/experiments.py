@@ -17,12 +17,53 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-HOLDS, IN_PART, FAILS = "holds", "holds in part", "does not hold"
+HOLDS, IN_PART, FAILS = VERDICTS = ("holds", "holds in part", "does not hold")
 
 
 def verdict(findings: Sequence[bool]) -> str:
     """What measured findings, each for or against a claim, make of it: it holds, holds in part, or does not hold."""
     return HOLDS if all(findings) else IN_PART if any(findings) else FAILS
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A claim that a chapter has tested, as its table of verdicts has it.
+
+    Attributes:
+        chapter: Name of the chapter's file, without its ending.
+        title: Its heading.
+        claim: What is said.
+        measured: What was found.
+        verdict: "holds", "holds in part" or "does not hold".
+    """
+
+    chapter: str
+    title: str
+    claim: str
+    measured: str
+    verdict: str
+
+
+def stored_verdicts(book: pathlib.Path | str = ".") -> list[Trial]:
+    """All claims that the chapters have tested, read from the tables of verdicts that stand in them.
+
+    Args:
+        book: The folder of the chapters.
+
+    Raises:
+        LookupError: A chapter on a function has no such table.
+    """
+    trials = []
+    for file in sorted(pathlib.Path(book).glob("0[0-9]_*.ipynb")):
+        cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+        title = next("".join(c["source"]) for c in cells if c["cell_type"] == "markdown").splitlines()[0]
+        shown = ["".join(o.get("data", {}).get("text/plain", [])) for c in cells for o in c.get("outputs", [])]
+        tables = [[line.split(" | ") for line in text.splitlines()[1:]] for text in shown]
+        rows = [row for table in tables if all(row[-1] in VERDICTS for row in table) for row in table]
+        if not rows:
+            raise LookupError(f"{file} has no table of verdicts")
+        trials += [Trial(file.stem, title.removeprefix("# "), row[0], row[-2], row[-1]) for row in rows]
+    return trials
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:

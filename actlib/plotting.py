@@ -83,14 +83,17 @@ class Table:
 
     Args:
         header: Titles of the columns; empty for a table without.
-        rows: The cells; a SymPy expression is typeset, text in backquotes is code, a verdict is marked.
+        rows: The cells; a SymPy expression is typeset, text in backquotes is code, `[text](target)` is a link, and a
+            verdict is marked.
         caption: A line above it.
+        fold: What to click at to see it; empty for a table that stands open.
     """
 
-    def __init__(self, header: Sequence[str], rows: Iterable[Sequence], caption: str = ""):
+    def __init__(self, header: Sequence[str], rows: Iterable[Sequence], caption: str = "", fold: str = ""):
         self.header = list(header)
         self.rows = [list(row) for row in rows]
         self.caption = caption
+        self.fold = fold
 
     def __repr__(self):
         return "\n".join(" | ".join(map(str, row)) for row in [self.header, *self.rows] if row)
@@ -101,17 +104,20 @@ class Table:
         head = f"<thead><tr>{head}</tr></thead>" if head else ""
         body = "".join(f"<tr>{''.join(map(_td, enumerate(row)))}</tr>" for row in self.rows)
         # The class lets MathJax typeset formulas in here; the box scrolls on narrow screens, by keyboard too.
-        return (
+        table = (
             '<div class="act-scroll tex2jax_process" tabindex="0" role="region" aria-label="Table">'
             f'<table class="act-table">{caption}{head}<tbody>{body}</tbody></table></div>'
         )
+        return f'<details class="act-fold"><summary>{self.fold}</summary>{table}</details>' if self.fold else table
 
 
-def new(columns: int = 1, size: tuple[float, float] = (7.0, 3.0), **options) -> tuple[MatplotlibFigure, Axes | NDArray]:
-    """An empty figure in the book's style, and its axes side by side."""
+def new(
+    columns: int = 1, size: tuple[float, float] = (7.0, 3.0), rows: int = 1, **options
+) -> tuple[MatplotlibFigure, Axes | NDArray]:
+    """An empty figure in the book's style, and its axes side by side, in rows where there are several."""
     with mpl.rc_context(_STYLE):
         figure = MatplotlibFigure(figsize=size)
-        axes = figure.subplots(1, columns, **options)
+        axes = figure.subplots(rows, columns, **options)
     return figure, axes
 
 
@@ -343,7 +349,8 @@ def _cell(value: object) -> tuple[str, str]:
         return f"{value:,}", "act-number"
     text = html.escape(str(value), quote=False)
     verdict = {"holds": "act-holds", "holds in part": "act-part", "does not hold": "act-fails"}.get(text, "")
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", text), verdict
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+    return re.sub(r"\[([^\]]+)\]\(([^\s)]+)\)", r'<a href="\2">\1</a>', text), verdict
 
 
 def _td(numbered: tuple[int, object]) -> str:

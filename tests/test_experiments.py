@@ -232,3 +232,25 @@ def test_training_on_digits_takes_down_what_is_asked():
     assert seldom.steps_to(seldom.accuracies[1]) == 10
     with pytest.raises(ValueError, match="every must divide the number of steps, but 7 came for 20 steps"):
         experiments.train_on_digits(torch.tanh, 0, steps=20, every=7)
+
+
+def _chapter(folder, name, *tables):
+    heading = {"cell_type": "markdown", "source": ["# A heading\n", "\n", "and prose"]}
+    outputs = [{"data": {"text/plain": [line + "\n" for line in table]}} for table in tables]
+    cells = [heading, {"cell_type": "code", "source": [], "outputs": outputs}]
+    (folder / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
+
+
+def test_verdicts_are_read_from_the_tables_of_the_chapters(tmp_path):
+    measured = ["what | number", "speed | 3"]
+    verdicts = ["claim | experiment | measured | verdict", "is fast | a race | 3 of 5 | holds in part"]
+    _chapter(tmp_path, "01_function", measured, verdicts)
+    _chapter(tmp_path, "11_no_function", verdicts)
+    (trial,) = experiments.stored_verdicts(tmp_path)
+    assert trial == experiments.Trial("01_function", "A heading", "is fast", "3 of 5", "holds in part")
+
+
+def test_chapter_without_verdicts_is_named(tmp_path):
+    _chapter(tmp_path, "01_function", ["what | number", "speed | 3"])
+    with pytest.raises(LookupError, match="01_function"):
+        experiments.stored_verdicts(tmp_path)

@@ -130,3 +130,22 @@ def test_figure_of_costs_draws_who_was_measured(quantity, label):
 def test_figure_of_costs_refuses_other_quantities():
     with pytest.raises(ValueError, match="must be one of times, shares, seconds, but 'joules' came"):
         plotting.cost_figure({}, "joules")
+
+
+def test_table_has_links():
+    html = plotting.Table(
+        ["where"], [["see [chapter 1](01_sigmoid.html#use), in (0, 1)"], ["(0, 1] (not a link)"]]
+    )._repr_html_()
+    assert '<a href="01_sigmoid.html#use">chapter 1</a>, in (0, 1)' in html
+    assert html.count("<a ") == 1
+
+
+def test_table_can_be_folded():
+    rows = [["a", 1]]
+    assert "<details" not in plotting.Table(["", "n"], rows)._repr_html_()
+    assert "<summary>The rest</summary>" in plotting.Table(["", "n"], rows, fold="The rest")._repr_html_()
+
+
+def test_figure_has_rows_of_axes():
+    _, axes = plotting.new(3, rows=2)
+    assert axes.shape == (2, 3)
