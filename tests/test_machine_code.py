@@ -65,6 +65,13 @@ def test_agrees_with_plain_torch(activation, dtype, monkeypatch):
             torch.testing.assert_close(a, b, rtol=step, atol=max(step / 16, torch.finfo(dtype).tiny), equal_nan=True)
 
 
+@pytest.mark.parametrize("name", ["tanh", "elu", "silu", "gelu", "softsign"])
+def test_zero_keeps_its_sign(name):
+    zeros = torch.tensor([-0.0, 0.0] * 10)
+    activation = ACTIVATIONS[name]
+    assert torch.equal(activation.op(zeros, *values(activation)).signbit(), activation.torch(zeros).signbit())
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
 def test_conversion_of_every_pattern_is_torchs(dtype):
     """Loads and stores, subnormal numbers, infinities and ties included."""

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from actlib.backends.llvm_runner import DTYPES, SHARE, Kernel
 from actlib.backends.vectors import (
-    BITS,
     DOUBLES,
     FLOATS,
     INTS,
@@ -125,9 +124,8 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
     def doubles(value: Vector) -> str:
         return code.add(f"fpext {FLOATS} {value.name} to {DOUBLES}")
 
-    def add_to(total: str, value: str, inside: str) -> None:
-        if inside:
-            value = code.add(f"select {BITS} {inside}, {DOUBLES} {value}, {DOUBLES} zeroinitializer")
+    def add_to(total: str, value: str) -> None:
+        """Outside of the row exponentials and gradients are 0, and add nothing."""
         so_far = code.add(f"load {DOUBLES}, ptr {total}")
         code.lines.append(f"store {DOUBLES} {code.add(f'fadd {DOUBLES} {so_far}, {value}')}, ptr {total}")
 
@@ -166,14 +164,14 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
         e = decay(d)
         if forward_logarithm:
             under = d < 0
-            add_to(total, doubles(where(under, e, 0)), inside)
-            add_to(ties, doubles(where(under, 0, where(d == d, 1, d))), inside)
+            add_to(total, doubles(where(under, e, 0)))
+            add_to(ties, doubles(where(under, 0, where(d == d, 1, d))))
             return
         store(e, "float32", "%room", at)
-        add_to(total, doubles(e), inside)
+        add_to(total, doubles(e))
         if "g" in kinds:
             g = gradient(at, inside)
-            add_to(dot, doubles(g if logarithm else e * g), inside)
+            add_to(dot, doubles(g if logarithm else e * g))
 
     everywhere(gather)
     if forward_logarithm:
@@ -206,7 +204,7 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
 
     # A gradient sums to 0, up to the roundings of p: what is left of the sum is theirs, and is given back.
     remainder = code.variable(DOUBLES, "zeroinitializer")
-    everywhere(lambda at, inside: add_to(remainder, doubles(parts(at, inside)[1]), inside))
+    everywhere(lambda at, inside: add_to(remainder, doubles(parts(at, inside)[1])))
     left = single(code.add(f"fmul double {total_of(remainder)}, {reciprocal}"))
 
     def finish(at, inside):

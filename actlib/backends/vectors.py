@@ -331,10 +331,9 @@ def _twice_atanh(s: Vector) -> Vector:
 
 
 def log1p(x: Vector) -> Vector:
-    """log(1 + x), for x >= 0."""
+    """log(1 + x), for a finite x >= 0."""
     y = x + 1
-    exact = _log(y) + (x - (y - 1)) / y  # what was lost when 1 was added
-    return where(x < float("inf"), exact, x)
+    return _log(y) + (x - (y - 1)) / y  # with what was lost when 1 was added
 
 
 def sigma(x):
