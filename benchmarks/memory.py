@@ -4,6 +4,7 @@ import ctypes
 import gc
 import pathlib
 import re
+import statistics
 import sys
 from collections.abc import Callable
 
@@ -41,7 +42,7 @@ def peak(task: Callable[[], object], device: torch.device) -> int | None:
         return torch.cuda.max_memory_allocated(device) - before
     if not sys.platform.startswith("linux"):
         return None
-    return min(peak_pages(task) for _ in range(REPEATS))
+    return statistics.median_low(peak_pages(task) for _ in range(REPEATS))
 
 
 def peak_pages(task: Callable[[], object]) -> int:
