@@ -171,10 +171,6 @@ class Elementwise:
 
         return triton_runner.load(f"{self.name}_kernel", self.triton_source(kinds))
 
-    @functools.cache  # noqa: B019
-    def _machine_code(self, kinds: tuple[str, ...], outputs: tuple[str, ...]):
-        return llvm_runner().make(self.name, self.torch_source, kinds, outputs)
-
     @functools.cached_property
     def _has_machine_code(self) -> bool:
         return llvm_runner() is not None and llvm_runner().can_run(self.torch_source)
@@ -188,7 +184,7 @@ class Elementwise:
             if runs_kernels(x):
                 return self.run_kernel(arguments, x.shape, dtypes)
             if self._has_machine_code and llvm_runner().takes(arguments):
-                return llvm_runner().run(self._machine_code, arguments, x.shape, dtypes)
+                return llvm_runner().run(self.name, self.torch_source, arguments, x.shape, dtypes)
         return torch_runner.run(self._function, arguments, x.shape, dtypes, compute)
 
     def run_kernel(self, arguments, shape, dtypes) -> list[Tensor]:
@@ -330,9 +326,7 @@ def _traceable(op: Elementwise, wanted: tuple[bool, ...]) -> type[torch.autograd
             x = arguments[len(inputs) - 1]
             compute = torch_runner.compute_dtype(x.dtype)
             dtypes = [compute if d is None else d for d in dtypes]
-            tensors = [a for a in arguments if isinstance(a, Tensor)]
-            here = all(a.device.type == "cpu" and a.dtype in kernels.DTYPES for a in tensors) if kernels else False
-            if here and not torch.compiler.is_exporting():
+            if kernels and kernels.serves_compilers([a for a in arguments if isinstance(a, Tensor)]):
                 return kernels.elementwise(name, source, arguments, len(inputs) - 1, dtypes)
             return torch_runner.evaluate(function, arguments, x, dtypes, compute)
 

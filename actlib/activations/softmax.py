@@ -156,10 +156,8 @@ class _Operation:
     def in_a_compiler(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
         """Computes the result as torch.compile can take it: by the compiled kernel on the CPU, else in plain torch."""
         _load_kernels()
-        kernels = _KERNELS.get("cpu")
-        here = all(t.device.type == "cpu" and t.dtype in kernels.DTYPES for t in tensors) if kernels else False
-        if here and not torch.compiler.is_exporting():
-            return self._masked(mask, tensors, lambda *ts: kernels.softmax(self.logarithm, dim, ts))
+        if _KERNELS["runner"] and _KERNELS["runner"].serves_compilers(tensors):
+            return self._masked(mask, tensors, lambda *ts: _KERNELS["softmax"].softmax(self.logarithm, dim, ts))
         return self.in_plain_torch(dim, mask, tensors)
 
     def run_kernel(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
@@ -197,7 +195,7 @@ _KERNELS: dict[str, ModuleType | None] = {}
 
 
 def _load_kernels() -> None:
-    _KERNELS["cpu"] = llvm_softmax()
+    _KERNELS.update(runner=elementwise.llvm_runner(), softmax=llvm_softmax())
 
 
 _load_kernels._dynamo_marked_constant = True  # it is called, not traced; see `Elementwise`

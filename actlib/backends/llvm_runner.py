@@ -125,36 +125,30 @@ class Kernel:
         machine = llvm.Target.from_default_triple().create_target_machine(
             cpu=cpu or llvm.get_host_cpu_name(), features=features, opt=3, jit=True
         )
-        module = llvm.parse_assembly(source + (_SHARED.format(**_ADDRESSES, less=unit - 1, unit=unit) if _TEAM else ""))
+        shared = _SHARE.format(less=unit - 1, unit=unit) + (_MEMBER.format(**_ADDRESSES) if _TEAM else "")
+        module = llvm.parse_assembly(source + shared)
         builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
         builder.getModulePassManager().run(module, builder)
         self._engine = llvm.create_mcjit_compiler(module, machine)  # which owns the machine code
         self._engine.finalize_object()
         self._pack = struct.Struct(f"=Q{fields}").pack
-        kind = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_char_p)
-        self._span = kind(self._engine.get_function_address("span"))
-        self._share = self._engine.get_function_address("share") if _TEAM else None
-        self._unit = unit
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64)
+        self._share = kind(self._engine.get_function_address("share"))
+        self._member = self._engine.get_function_address("member") if _TEAM else None
 
     def __call__(self, count: int, threads: int, *values: float) -> None:
         """Does so many things, on so many threads, with addresses and numbers as arguments."""
         data = self._pack(count, *values)
         if threads == 1:
-            self._span(0, count, 0, data)
+            self._share(data, 0, 1)
         elif _TEAM:
-            _TEAM(self._share, data, threads, 0)
+            _TEAM(self._member, data, threads, 0)
         else:
-            share = -(-count // threads // self._unit) * self._unit
-            spans = [(t * share, min(count, t * share + share), t, data) for t in range(threads) if t * share < count]
-            list(_pool(threads, os.getpid()).map(self._span, *zip(*spans, strict=True)))
+            list(_pool(threads, os.getpid()).map(lambda thread: self._share(data, thread, threads), range(threads)))
 
 
-_SHARED = """
-define void @share(ptr %data) {{
-  %threads32 = call i32 inttoptr (i64 {threads} to ptr)()
-  %thread32 = call i32 inttoptr (i64 {thread} to ptr)()
-  %threads = zext i32 %threads32 to i64
-  %thread = zext i32 %thread32 to i64
+_SHARE = """
+define void @share(ptr %data, i64 %thread, i64 %threads) {{
   %count = load i64, ptr %data, align 8
   %fewer = sub i64 %threads, 1
   %above = add i64 %count, %fewer
@@ -171,7 +165,19 @@ define void @share(ptr %data) {{
 }}
 declare i64 @llvm.umin.i64(i64, i64)
 """
-"""What each thread of a team does."""
+"""What one of several threads does."""
+
+_MEMBER = """
+define void @member(ptr %data) {{
+  %thread = call i32 inttoptr (i64 {thread} to ptr)()
+  %threads = call i32 inttoptr (i64 {threads} to ptr)()
+  %number = zext i32 %thread to i64
+  %all = zext i32 %threads to i64
+  call void @share(ptr %data, i64 %number, i64 %all)
+  ret void
+}}
+"""
+"""The same for a thread of an OpenMP team, which may be smaller than was asked for."""
 
 
 def _openmp() -> tuple[Callable | None, dict[str, int]]:
@@ -206,12 +212,13 @@ def make(name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...
 
 
 def run(
-    kernel: Callable[[tuple, tuple], Kernel],
+    name: str,
+    source: str,
     arguments: Sequence[Tensor | float],
     shape: torch.Size,
     dtypes: Sequence[torch.dtype],
 ) -> list[Tensor]:
-    """Runs the kernel that `kernel` gives for the kinds of arguments and results, on ordinary CPU tensors.
+    """Runs a generated torch function as a kernel, on ordinary CPU tensors.
 
     Arguments and results are those of `torch_runner.run`; they are computed in float32.
     """
@@ -219,23 +226,24 @@ def run(
     outputs = [torch.empty_like(like) if d == like.dtype else torch.empty_like(like, dtype=d) for d in dtypes]
     order = outputs[0]
     stride, count = order.stride(), order.numel()
-    kinds, given, kept = [], [], []
+    kinds, given = [], []
+    kept = []  # copies live until they have been read
     for argument in arguments:
         if isinstance(argument, Tensor):
             same = argument.shape == shape and argument.stride() == stride
             if same or (argument.numel() > 1 and any(argument.stride())):
                 if not same:
                     argument = flatten(argument.detach(), order)
-                kept.append(argument)
+                    kept.append(argument)
                 kinds.append(DTYPES[argument.dtype])
                 given.append(argument.data_ptr())
                 continue
             argument = argument.detach().as_strided((), ()).item()
         kinds.append(NUMBER)
         given.append(argument)
-    function = kernel(tuple(kinds), tuple(DTYPES[d] for d in dtypes))
+    kernel = make(name, source, tuple(kinds), tuple(DTYPES[d] for d in dtypes))
     threads = min(torch.get_num_threads(), 1 + count // SHARE)
-    function(count, threads, *[out.data_ptr() for out in outputs], *given)
+    kernel(count, threads, *[out.data_ptr() for out in outputs], *given)
     return outputs
 
 
@@ -244,6 +252,14 @@ _LIBRARY = torch.library.Library("actlib", "DEF")
 _LIBRARY.define(
     "elementwise(str name, str source, Tensor?[] tensors, float[] numbers, int like, ScalarType[] dtypes) -> Tensor[]"
 )
+
+
+def serves_compilers(tensors: Sequence[Tensor]) -> bool:
+    """Whether a graph gets calls of kernels for these tensors, of which a compiler knows type and device alone.
+
+    Programs for export do not: they shall run where this library is not installed.
+    """
+    return not torch.compiler.is_exporting() and all(t.device.type == "cpu" and t.dtype in DTYPES for t in tensors)
 
 
 def elementwise(
@@ -259,7 +275,7 @@ def elementwise(
 def _elementwise(name, source, tensors, numbers, like, dtypes):
     numbers = iter(numbers)
     arguments = [next(numbers) if t is None else t for t in tensors]
-    return run(functools.partial(make, name, source), arguments, tensors[like].shape, dtypes)
+    return run(name, source, arguments, tensors[like].shape, dtypes)
 
 
 @torch.library.register_fake("actlib::elementwise", lib=_LIBRARY)

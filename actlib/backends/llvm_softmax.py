@@ -193,10 +193,8 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
             everywhere(lambda at, inside: write(load(code, "float32", "%room", at) * inverse, at, inside))
         return
 
-    mean = code.add(
-        f"fmul double {total_of(dot)}, {reciprocal}"
-    )  # of the gradients; their sum over that of e, if logarithm
-    shift = single(mean)
+    # The mean of the gradients; for the logarithm, their sum over that of the exponentials.
+    shift = single(code.add(f"fmul double {total_of(dot)}, {reciprocal}"))
 
     def parts(at, inside):
         e, g = load(code, "float32", "%room", at), gradient(at, inside)
