@@ -15,8 +15,8 @@ import llvmlite.binding as llvm
 import torch
 from torch import Tensor
 
-from actlib.backends.torch_runner import flatten, is_plain, leader
-from actlib.backends.vectors import LANES, PRIMITIVES, STORED, Code, Vector, load, spread, store, text
+from actlib.backends.torch_runner import define, flatten, is_plain, leader
+from actlib.backends.vectors import BLOCK, PRIMITIVES, STORED, Code, Memory, Vector, spread, text
 
 SHARE = 1 << 15
 """Elements that are worth a thread of their own."""
@@ -29,6 +29,7 @@ DTYPES = {getattr(torch, name): name for name in STORED if name != "float16" or 
 """What kernels read and write. Where a processor has no float16, LLVM would call functions that are not there."""
 
 NUMBER = "number"
+NAN = "0x7FF8000000000000"
 
 
 def takes(arguments: Sequence[Tensor | float]) -> bool:
@@ -56,9 +57,8 @@ def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequenc
         A module as `Code.function` describes it; `data` holds the number of elements, the address of each result, and
         the address or number of each argument.
     """
-    defined = {}
-    exec(source, dict(PRIMITIVES), defined)
-    code = Code()
+    function = define(name, source, PRIMITIVES)
+    code = Code(fine="float32" in outputs)
     code.lines.append("%n = sub i64 %end, %begin")
     places = [(f"out{i}", kind) for i, kind in enumerate(outputs)] + [(f"in{i}", kind) for i, kind in enumerate(kinds)]
     for number, (place, kind) in enumerate(places, 1):
@@ -67,40 +67,46 @@ def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequenc
         else:
             start = f"getelementptr {STORED[kind][0]}, ptr {code.field(number, 'ptr')}, i64 %begin"
             code.lines.append(f"%{place} = {start}")
-    # Less than a vector is brought to the size of one, on the stack.
-    few = code.add(f"icmp ult i64 %n, {LANES}")
+    # Less than a block is brought to the size of one, on the stack.
+    few = code.add(f"icmp ult i64 %n, {BLOCK}")
     tensors = [(place, kind) for place, kind in places if kind != NUMBER]
-    code.entry += [f"%{place}_room = alloca [{LANES} x i32], align 64" for place, _ in tensors]
+    code.entry += [f"%{place}_room = alloca [{BLOCK} x i32], align 64" for place, _ in tensors]
     code.lines += [f"br i1 {few}, label %bring, label %begins", "bring:"]
     for place, kind in tensors[len(outputs) :]:
-        code.lines.append(f"store <{LANES} x i32> zeroinitializer, ptr %{place}_room")
+        code.lines.append(f"store <{BLOCK} x i32> zeroinitializer, ptr %{place}_room")
         _copy(code, f"%{place}_room", f"%{place}", kind)
     code.lines += ["br label %begins", "begins:"]
     for place, _ in tensors:
         code.lines.append(f"%{place}_at = select i1 {few}, ptr %{place}_room, ptr %{place}")
-    numbers = {i: Vector(code, spread(code, "float", f"%in{i}")) for i, kind in enumerate(kinds) if kind == NUMBER}
-    size = code.add(f"select i1 {few}, i64 {LANES}, i64 %n")
-    last = code.add(f"sub i64 {size}, {LANES}")
+    numbers = {i: _number(code, f"%in{i}") for i, kind in enumerate(kinds) if kind == NUMBER}
+    memory = Memory(code, [kind for _, kind in tensors])
+    size = code.add(f"select i1 {few}, i64 {BLOCK}, i64 %n")
+    last = code.add(f"sub i64 {size}, {BLOCK}")
 
     def body(at):
-        # The last vector ends with the last element, and computes some once more.
+        # The last block ends with the last element, and computes some once more.
         at = code.add(f"select i1 {code.add(f'icmp ult i64 {at}, {last}')}, i64 {at}, i64 {last}")
-        arguments = [
-            numbers[i] if kind == NUMBER else load(code, kind, f"%in{i}_at", at) for i, kind in enumerate(kinds)
+        given = [
+            [numbers[i]] * 2 if kind == NUMBER else memory.load(kind, f"%in{i}_at", at) for i, kind in enumerate(kinds)
         ]
-        results = defined[name](*arguments)
-        results = results if len(outputs) > 1 else [results]
-        for i, (result, kind) in enumerate(zip(results, outputs, strict=True)):
-            if not isinstance(result, Vector):
-                result = Vector(code, text(result))
-            store(result, kind, f"%out{i}_at", at)
+        results = [function(*arguments) for arguments in zip(*given, strict=True)]
+        results = zip(*results, strict=True) if len(outputs) > 1 else [results]
+        for i, (values, kind) in enumerate(zip(results, outputs, strict=True)):
+            values = [v if isinstance(v, Vector) else Vector(code, text(v)) for v in values]
+            memory.store(values, kind, f"%out{i}_at", at)
 
-    code.loop(size, LANES, body)
+    code.loop(size, BLOCK, body)
     code.lines += [f"br i1 {few}, label %bring_back, label %ends", "bring_back:"]
     for place, kind in tensors[: len(outputs)]:
         _copy(code, f"%{place}", f"%{place}_room", kind)
     code.lines += ["br label %ends", "ends:"]
     return code.function()
+
+
+def _number(code: Code, name: str) -> Vector:
+    """A number in all lanes; every NaN as the one whose lower half is 0."""
+    is_number = code.add(f"fcmp ord float {name}, 0.0")
+    return Vector(code, spread(code, "float", code.add(f"select i1 {is_number}, float {name}, float {NAN}")))
 
 
 def _copy(code: Code, target: str, source: str, kind: str) -> None:

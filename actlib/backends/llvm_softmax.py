@@ -9,25 +9,23 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from actlib.backends.llvm_runner import DTYPES, SHARE, Kernel
+from actlib.backends.llvm_runner import DTYPES, NAN, SHARE, Kernel
 from actlib.backends.vectors import (
+    BLOCK,
     DOUBLES,
     FLOATS,
-    INTS,
     LANES,
     Code,
+    Memory,
     Vector,
     decay,
-    load,
     log1p,
     repeated,
     spread,
-    store,
     where,
 )
 
 INFINITY = "0x7FF0000000000000"
-NAN = "0x7FF8000000000000"
 
 
 def run(logarithm: bool, dim: int, tensors: Sequence[Tensor]) -> Tensor:
@@ -53,7 +51,7 @@ def run(logarithm: bool, dim: int, tensors: Sequence[Tensor]) -> Tensor:
     rows = x.numel() // length
     kernel = _kernel(logarithm, tuple(DTYPES[t.dtype] for t in tensors), DTYPES[out.dtype])
     threads = min(torch.get_num_threads(), rows, 1 + x.numel() // SHARE)
-    room = torch.empty(threads * (length + LANES))
+    room = torch.empty(threads * (length + BLOCK))
     kernel(rows, threads, length, *[t.data_ptr() for t in (out, *tensors, room)])
     return out
 
@@ -74,14 +72,14 @@ def kernel_source(logarithm: bool, kinds: Sequence[str], output: str) -> str:
     Returns:
         A module as `Code.function` describes it; `data` holds the number of rows, their length, and the addresses of
         the results, of gradients (for backward), of scores, and, for each thread, of room for the float32 numbers of
-        one row and a vector more.
+        one row and a block more.
     """
     code = Code()
     names = ["x"] if len(kinds) == 1 else ["g", "x"]
     code.lines.append(f"%length = add i64 0, {code.field(1, 'i64')}")
     for number, name in enumerate(("out", *names, "rooms"), 2):
         code.lines.append(f"%{name} = getelementptr i8, ptr {code.field(number, 'ptr')}, i64 0")
-    offset = code.add(f"mul i64 %thread, {code.add(f'add i64 %length, {LANES}')}")
+    offset = code.add(f"mul i64 %thread, {code.add(f'add i64 %length, {BLOCK}')}")
     code.lines.append(f"%room = getelementptr float, ptr %rooms, i64 {offset}")
 
     def body(row):
@@ -94,16 +92,23 @@ def kernel_source(logarithm: bool, kinds: Sequence[str], output: str) -> str:
 
 def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], output: str) -> None:
     first = code.add(f"mul i64 {row}, %length")
-    whole = code.add(f"and i64 %length, {-LANES}")
+    whole = code.add(f"and i64 %length, {-BLOCK}")
     left_over = code.add(f"sub i64 %length, {whole}")
-    lanes = f"<{', '.join(f'i32 {i}' for i in range(LANES))}>"
-    count = spread(code, "i32", code.add(f"trunc i64 {left_over} to i32"))
-    part = code.add(f"icmp ult {INTS} {lanes}, {count}")
     has_part = code.add(f"icmp ne i64 {left_over}, 0")
+    stored = (*kinds.values(), output)
+    block = Memory(code, stored)
+    part = Memory(code, stored, code.add(f"trunc i64 {left_over} to i32"))
+    room = Memory(code, ["float32"])
 
-    def everywhere(body: Callable[[str, str], None]) -> None:
-        """Writes what is done to each vector of the row; the last one may be inside of it in part."""
-        code.loop(whole, LANES, lambda at: body(at, ""))
+    def everywhere(body: Callable[[str, Memory], None], *totals: "_Sum") -> None:
+        """Writes what is done to each block of the row; the last one may be inside of it in part."""
+
+        def inner(at):
+            body(at, block)
+            if totals:
+                _settle(code, at, totals)
+
+        code.loop(whole, BLOCK, inner)
         inside, after = code.name(), code.name()
         code.lines += [f"br i1 {has_part}, label %{inside}, label %{after}", f"{inside}:"]
         body(whole, part)
@@ -112,104 +117,144 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
     def place(at):
         return code.add(f"add i64 {first}, {at}")
 
-    def score(at, inside):
-        return load(code, kinds["x"], "%x", place(at), inside, float("-inf"))
+    def scores(at, memory):
+        return memory.load(kinds["x"], "%x", place(at), float("-inf"))
 
-    def gradient(at, inside):
-        return load(code, kinds["g"], "%g", place(at), inside)
+    def gradients(at, memory):
+        return memory.load(kinds["g"], "%g", place(at))
 
-    def write(value, at, inside):
-        store(value, output, "%out", place(at), inside)
-
-    def doubles(value: Vector) -> str:
-        return code.add(f"fpext {FLOATS} {value.name} to {DOUBLES}")
-
-    def add_to(total: str, value: str) -> None:
-        """Outside of the row exponentials and gradients are 0, and add nothing."""
-        so_far = code.add(f"load {DOUBLES}, ptr {total}")
-        code.lines.append(f"store {DOUBLES} {code.add(f'fadd {DOUBLES} {so_far}, {value}')}, ptr {total}")
-
-    def total_of(total: str) -> str:
-        value = code.add(f"load {DOUBLES}, ptr {total}")
-        return code.call(
-            f"vector.reduce.fadd.v{LANES}f64", "double", ("double", "-0.0"), (DOUBLES, value), flags="reassoc "
-        )
-
-    def single(value: str) -> Vector:
-        return Vector(code, spread(code, "float", code.add(f"fptrunc double {value} to float")))
+    def write(values, at, memory):
+        memory.store(values, output, "%out", place(at))
 
     # The largest score; NaN is not larger than any, but makes the sum NaN.
-    largest = code.variable(FLOATS, repeated("float", "0xFFF0000000000000"))
+    largest = [code.variable(FLOATS, repeated("float", "0xFFF0000000000000")) for _ in range(2)]
 
-    def compare(at, inside):
-        x, top = score(at, inside), Vector(code, code.add(f"load {FLOATS}, ptr {largest}"))
-        code.lines.append(f"store {FLOATS} {where(x > top, x, top).name}, ptr {largest}")
+    def compare(at, memory):
+        for x, place in zip(scores(at, memory), largest, strict=True):
+            top = Vector(code, code.add(f"load {FLOATS}, ptr {place}"))
+            code.lines.append(f"store {FLOATS} {where(x > top, x, top).name}, ptr {place}")
 
     everywhere(compare)
-    top = code.call(f"vector.reduce.fmax.v{LANES}f32", "float", (FLOATS, code.add(f"load {FLOATS}, ptr {largest}")))
+    one, other = (Vector(code, code.add(f"load {FLOATS}, ptr {place}")) for place in largest)
+    top = code.call(f"vector.reduce.fmax.v{LANES}f32", "float", (FLOATS, where(one > other, one, other).name))
     highest = Vector(code, spread(code, "float", top))
 
-    def distance(at, inside):
+    def distances(at, memory):
         """x - top, but 0 for two infinities: a single +inf takes all. A row of -inf alone is NaN."""
-        x = score(at, inside)
-        return where(x == float("inf"), 0, x - highest)
+        return [where(x == float("inf"), 0, x - highest) for x in scores(at, memory)]
 
     # The sum of the exponentials. For the logarithm without those of the largest scores, which are 1: of the sum less
     # 1, each digit counts.
-    total, ties, dot = (code.variable(DOUBLES, "zeroinitializer") for _ in range(3))
+    total, ties, dot = (_Sum(code) for _ in range(3))
     forward_logarithm = logarithm and "g" not in kinds
 
-    def gather(at, inside):
-        d = distance(at, inside)
-        e = decay(d)
+    def gather(at, memory):
+        ds = distances(at, memory)
+        es = [decay(d) for d in ds]
         if forward_logarithm:
-            under = d < 0
-            add_to(total, doubles(where(under, e, 0)))
-            add_to(ties, doubles(where(under, 0, where(d == d, 1, d))))
+            under = [d < 0 for d in ds]
+            total.add(*[where(u, e, 0) for u, e in zip(under, es, strict=True)])
+            ties.add(*[where(u, 0, where(d == d, 1, d)) for u, d in zip(under, ds, strict=True)])
             return
-        store(e, "float32", "%room", at)
-        add_to(total, doubles(e))
+        room.store(es, "float32", "%room", at)
+        total.add(*es)
         if "g" in kinds:
-            g = gradient(at, inside)
-            add_to(dot, doubles(g if logarithm else e * g))
+            gs = gradients(at, memory)
+            dot.add(*(gs if logarithm else [e * g for e, g in zip(es, gs, strict=True)]))
 
-    everywhere(gather)
+    everywhere(gather, total, *([ties] if forward_logarithm else []), *([dot] if "g" in kinds else []))
     if forward_logarithm:
-        rest = code.add(f"fadd double {code.add(f'fadd double {total_of(ties)}, -1.0')}, {total_of(total)}")
+        rest = code.add(f"fadd double {code.add(f'fadd double {ties.value()}, -1.0')}, {total.value()}")
     else:
-        rest = code.add(f"fadd double {total_of(total)}, -1.0")
+        rest = code.add(f"fadd double {total.value()}, -1.0")
     undefined = code.add(
         f"and i1 {code.add(f'fcmp ogt double {rest}, 0.0')}, {code.add(f'fcmp oeq float {top}, {INFINITY}')}"
     )
     rest = code.add(f"select i1 {undefined}, double {NAN}, double {rest}")
     reciprocal = code.add(f"fdiv double 1.0, {code.add(f'fadd double 1.0, {rest}')}")
-    inverse = single(reciprocal)
+    inverse = _single(code, reciprocal)
+
+    def exponentials(at):
+        return room.load("float32", "%room", at)
 
     if "g" not in kinds:
         if logarithm:
-            logarithm_of_sum = log1p(single(rest))
-            everywhere(lambda at, inside: write(distance(at, inside) - logarithm_of_sum, at, inside))
+            logarithm_of_sum = log1p(_single(code, rest))
+            everywhere(lambda at, memory: write([d - logarithm_of_sum for d in distances(at, memory)], at, memory))
         else:
-            everywhere(lambda at, inside: write(load(code, "float32", "%room", at) * inverse, at, inside))
+            everywhere(lambda at, memory: write([e * inverse for e in exponentials(at)], at, memory))
         return
 
     # The mean of the gradients; for the logarithm, their sum over that of the exponentials.
-    shift = single(code.add(f"fmul double {total_of(dot)}, {reciprocal}"))
+    shift = _single(code, code.add(f"fmul double {dot.value()}, {reciprocal}"))
 
-    def parts(at, inside):
-        e, g = load(code, "float32", "%room", at), gradient(at, inside)
-        return e, g - e * shift if logarithm else e * inverse * (g - shift)
+    def parts(at, memory):
+        es, gs = exponentials(at), gradients(at, memory)
+        if logarithm:
+            return es, [g - e * shift for e, g in zip(es, gs, strict=True)]
+        return es, [e * inverse * (g - shift) for e, g in zip(es, gs, strict=True)]
 
     # A gradient sums to 0, up to the roundings of p: what is left of the sum is theirs, and is given back.
-    remainder = code.variable(DOUBLES, "zeroinitializer")
-    everywhere(lambda at, inside: add_to(remainder, doubles(parts(at, inside)[1])))
-    left = single(code.add(f"fmul double {total_of(remainder)}, {reciprocal}"))
+    remainder = _Sum(code)
+    everywhere(lambda at, memory: remainder.add(*parts(at, memory)[1]), remainder)
+    left = _single(code, code.add(f"fmul double {remainder.value()}, {reciprocal}"))
 
-    def finish(at, inside):
-        e, u = parts(at, inside)
-        write(u - e * left, at, inside)
+    def finish(at, memory):
+        write([u - e * left for e, u in zip(*parts(at, memory), strict=True)], at, memory)
 
     everywhere(finish)
+
+
+class _Sum:
+    """A sum over a row: of few numbers in float32, and of these sums in float64."""
+
+    def __init__(self, code: Code):
+        self.code = code
+        self._few = code.variable(FLOATS, "zeroinitializer")
+        self._all = code.variable(DOUBLES, "zeroinitializer")
+
+    def add(self, one: Vector, other: Vector) -> None:
+        """Adds the numbers of a block."""
+        so_far = Vector(self.code, self.code.add(f"load {FLOATS}, ptr {self._few}"))
+        self.code.lines.append(f"store {FLOATS} {(so_far + (one + other)).name}, ptr {self._few}")
+
+    def settle(self) -> None:
+        """Adds the few to all."""
+        few = self.code.add(f"fpext {FLOATS} {self.code.add(f'load {FLOATS}, ptr {self._few}')} to {DOUBLES}")
+        so_far = self.code.add(f"load {DOUBLES}, ptr {self._all}")
+        self.code.lines += [
+            f"store {DOUBLES} {self.code.add(f'fadd {DOUBLES} {so_far}, {few}')}, ptr {self._all}",
+            f"store {FLOATS} zeroinitializer, ptr {self._few}",
+        ]
+
+    def value(self) -> str:
+        """The sum, a double."""
+        self.settle()
+        value = self.code.add(f"load {DOUBLES}, ptr {self._all}")
+        return self.code.call(
+            f"vector.reduce.fadd.v{LANES}f64", "double", ("double", "-0.0"), (DOUBLES, value), flags="reassoc "
+        )
+
+
+FEW = 8 * BLOCK
+
+
+def _settle(code: Code, at: str, totals: Sequence[_Sum]) -> None:
+    """Settles sums each time that so many numbers have been added."""
+    due, settle, go_on = (code.name() for _ in range(3))
+    code.lines += [
+        f"%{due} = icmp eq i64 {code.add(f'and i64 {at}, {FEW - BLOCK}')}, {FEW - BLOCK}",
+        f"br i1 %{due}, label %{settle}, label %{go_on}",
+        f"{settle}:",
+    ]
+    for total in totals:
+        total.settle()
+    code.lines += [f"br label %{go_on}", f"{go_on}:"]
+
+
+def _single(code: Code, value: str) -> Vector:
+    """A double, rounded to float32, in all lanes."""
+    return Vector(code, spread(code, "float", code.add(f"fptrunc double {value} to float")))
 
 
 # For torch.compile, as in the runner.

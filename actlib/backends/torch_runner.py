@@ -22,24 +22,54 @@ def load(name: str, source: str) -> Callable:
     """The function that the source defines, with a name and lines that tracebacks and `inspect` can show."""
     file = f"<actlib {name}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    tree = ast.fix_missing_locations(_Mirrored(source).visit(ast.parse(source)))
+    return define(name, source, PRIMITIVES, file)
+
+
+def define(name: str, source: str, primitives: dict[str, Callable], file: str = "<source>") -> Callable:
+    """The function that the source defines, given the primitives that it calls.
+
+    Where it calls sigma(a) and sigma(-a), which can share most of their steps, these become paired_sigma(a) and
+    mirrored_sigma(a), and a product of the two becomes sigma_slope(a).
+    """
+    tree = ast.fix_missing_locations(_Pairs(source).visit(ast.parse(source)))
     defined = {}  # apart from the primitives: a function named tanh calls the primitive, not itself
-    exec(compile(tree, file, "exec"), PRIMITIVES | {"mirrored_sigma": mirrored_sigma}, defined)
+    exec(compile(tree, file, "exec"), dict(primitives), defined)
     return defined[name]
 
 
-class _Mirrored(ast.NodeTransformer):
-    """Turns sigma(-a) into mirrored_sigma(a) where there is sigma(a), too: the compiler sees that both take one exp."""
-
+class _Pairs(ast.NodeTransformer):
     def __init__(self, source: str):
-        self.arguments = {a for a in map(_gated, ast.walk(ast.parse(source))) if a}
+        calls = list(ast.walk(ast.parse(source)))
+        self.arguments = {a for a in map(_gated, calls) if a} & {a for c in calls if (a := _gated(c, mirrored=True))}
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
         self.generic_visit(node)
-        argument = _gated(node, mirrored=True)
-        if argument in self.arguments:
-            return ast.Call(ast.Name("mirrored_sigma", ast.Load()), [ast.parse(argument, mode="eval").body], [])
+        for name, argument in (("paired_sigma", _gated(node)), ("mirrored_sigma", _gated(node, mirrored=True))):
+            if argument in self.arguments:
+                return _call(name, argument)
         return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.BinOp | ast.Call:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Mult) and (last := _paired(node.right)):
+            before = node.left.right if isinstance(node.left, ast.BinOp) else node.left
+            if isinstance(getattr(node.left, "op", ast.Mult()), ast.Mult) and (first := _paired(before)):
+                (name, argument), (other, same) = first, last
+                if argument == same and name != other:
+                    slope = _call("sigma_slope", argument)
+                    return slope if before is node.left else ast.BinOp(node.left.left, ast.Mult(), slope)
+        return node
+
+
+def _call(name: str, argument: str) -> ast.Call:
+    return ast.Call(ast.Name(name, ast.Load()), [ast.parse(argument, mode="eval").body], [])
+
+
+def _paired(node: ast.AST) -> tuple[str, str] | None:
+    """Name and argument of one of a pair of sigmas; None for anything else."""
+    if isinstance(node, ast.Call) and node.func.id in ("paired_sigma", "mirrored_sigma"):
+        return node.func.id, ast.unparse(node.args[0])
+    return None
 
 
 def _gated(node: ast.AST, *, mirrored: bool = False) -> str | None:
@@ -169,6 +199,12 @@ def mirrored_sigma(x):
     return where(x < 0, 1, e) / (1 + e)
 
 
+def sigma_slope(x):
+    """sigma(x) sigma(-x)."""
+    e = torch.exp(-x.abs())
+    return e / square(1 + e)
+
+
 def softplus(x):
     return x.clamp(min=0) + torch.log1p(torch.exp(-x.abs()))
 
@@ -229,6 +265,9 @@ def power(x, exponent):
 
 PRIMITIVES = {
     "sigma": sigma,
+    "paired_sigma": sigma,
+    "mirrored_sigma": mirrored_sigma,
+    "sigma_slope": sigma_slope,
     "softplus": softplus,
     "Phi": Phi,
     "phi": phi,

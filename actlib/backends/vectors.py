@@ -6,12 +6,15 @@ To call a generated function on a `Vector` is to write its machine code: each op
 
 import ctypes
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
 
 LANES = 16
 """Numbers in a vector. Where the processor's registers are shorter, LLVM takes several."""
+
+BLOCK = 2 * LANES
+"""Numbers that a loop takes at a time, as two vectors."""
 
 FLOATS, DOUBLES, INTS, BITS = (f"<{LANES} x {kind}>" for kind in ("float", "double", "i32", "i1"))
 
@@ -20,9 +23,14 @@ STORED = {"float32": ("float", 4), "bfloat16": ("i16", 2), "float16": ("half", 2
 
 
 class Code:
-    """The instructions of a function, in the order in which they are written."""
+    """The instructions of a function, in the order in which they are written.
 
-    def __init__(self):
+    Args:
+        fine: Whether results need all the digits of float32.
+    """
+
+    def __init__(self, *, fine: bool = True):
+        self.fine = fine
         self.entry: list[str] = []  # room on the stack is made once, before all loops
         self.lines: list[str] = []
         self.declared: set[str] = set()
@@ -174,55 +182,127 @@ def text(value: Vector | float) -> str:
     return repeated("float", f"0x{bits:016X}")
 
 
-def spread(code: Code, kind: str, value: str) -> str:
+def spread(code: Code, kind: str, value: str, lanes: int = LANES) -> str:
     """A scalar, in each lane of a vector; returns its name."""
-    first = code.add(f"insertelement <{LANES} x {kind}> poison, {kind} {value}, i64 0")
-    return code.add(f"shufflevector <{LANES} x {kind}> {first}, <{LANES} x {kind}> poison, {INTS} zeroinitializer")
+    vector = f"<{lanes} x {kind}>"
+    first = code.add(f"insertelement {vector} poison, {kind} {value}, i64 0")
+    return code.add(f"shufflevector {vector} {first}, {vector} poison, <{lanes} x i32> zeroinitializer")
 
 
-def load(code: Code, dtype: str, pointer: str, at: str, inside: str = "", outside: float = 0.0) -> Vector:
-    """The numbers from a place on; where a mask is given, those inside of it, and `outside` elsewhere."""
-    kind, size = STORED[dtype]
-    place = code.add(f"getelementptr {kind}, ptr {pointer}, i64 {at}")
-    vector = f"<{LANES} x {kind}>"
-    if inside:
-        raw = code.call(
-            f"masked.load.v{LANES}{SHORT[kind]}.p0", vector,
-            ("ptr", place), ("i32 immarg", str(size)), (BITS, inside), (vector, "zeroinitializer"),
+def iota(kind: str, first: int, step: int, count: int = LANES) -> str:
+    """A constant with first, first + step ... in its lanes."""
+    return f"<{', '.join(f'{kind} {first + i * step}' for i in range(count))}>"
+
+
+class Memory:
+    """How a block of numbers in memory becomes two vectors, and these become a block.
+
+    Where all is bfloat16, one vector has the numbers at even places and the other those at odd ones: as 32 bits, a pair
+    of numbers is the odd one but for its lower half, and the even one when it is shifted. Else one has the first half.
+
+    Args:
+        code: Where it is written down.
+        dtypes: Types of all the elements that are read and written.
+        count: The name of an i32: how many numbers of a block are inside of memory; all of them, where none is given.
+    """
+
+    def __init__(self, code: Code, dtypes: Collection[str], count: str = ""):
+        self.code = code
+        self.pairs = set(dtypes) == {"bfloat16"}
+        self.inside: list[Mask] = []
+        """Of each vector, the lanes inside of memory; empty, if all are."""
+        if count:
+            first, step = ((0, 1), 2) if self.pairs else ((0, LANES), 1)
+            here = spread(code, "i32", count)
+            self.inside = [Mask(code, code.add(f"icmp ult {INTS} {iota('i32', n, step)}, {here}")) for n in first]
+            if self.pairs:
+                here = spread(code, "i16", code.add(f"trunc i32 {count} to i16"), BLOCK)
+                self._both = code.add(f"icmp ult <{BLOCK} x i16> {iota('i16', 0, 1, BLOCK)}, {here}")
+
+    def load(self, dtype: str, pointer: str, at: str, outside: float = 0.0) -> list[Vector]:
+        """The block from a place on; what is not inside of memory is `outside`."""
+        code, (kind, size) = self.code, STORED[dtype]
+        place = code.add(f"getelementptr {kind}, ptr {pointer}, i64 {at}")
+        if self.pairs:
+            raw = self._load("i16", BLOCK, place, self._both if self.inside else "")
+            both = code.add(f"bitcast <{BLOCK} x i16> {raw} to {INTS}")
+            even = code.add(f"shl {INTS} {both}, {repeated('i32', 16)}")
+            odd = code.add(f"and {INTS} {both}, {repeated('i32', ODD)}")
+            values = [Vector(code, code.add(f"bitcast {INTS} {bits} to {FLOATS}")) for bits in (even, odd)]
+        else:
+            values = []
+            for half in range(2):
+                part = code.add(f"getelementptr {kind}, ptr {place}, i64 {half * LANES}")
+                raw = self._load(kind, LANES, part, self.inside[half].name if self.inside else "")
+                if kind == "half":
+                    raw = code.add(f"fpext <{LANES} x half> {raw} to {FLOATS}")
+                elif kind == "i16":
+                    high = code.add(f"shl {INTS} {code.add(f'zext <{LANES} x i16> {raw} to {INTS}')}, {SIXTEEN}")
+                    raw = code.add(f"bitcast {INTS} {high} to {FLOATS}")
+                values.append(Vector(code, raw))
+        if self.inside and outside:
+            values = [where(mask, value, outside) for mask, value in zip(self.inside, values, strict=True)]
+        return values
+
+    def store(self, values: Sequence[Vector], dtype: str, pointer: str, at: str) -> None:
+        """Writes the block from a place on, rounded to the type; but not what is not inside of memory."""
+        code, (kind, size) = self.code, STORED[dtype]
+        place = code.add(f"getelementptr {kind}, ptr {pointer}, i64 {at}")
+        if self.pairs:
+            # A NaN stays one, since its lower half is 0: it is one of those read, or the one that processors make.
+            even, odd = (_rounded_up(value) for value in values)
+            even = code.add(f"lshr {INTS} {even}, {SIXTEEN}")
+            odd = code.add(f"and {INTS} {odd}, {repeated('i32', ODD)}")
+            both = code.add(f"or {INTS} {even}, {odd}")
+            if self.inside:
+                both = code.add(f"bitcast {INTS} {both} to <{BLOCK} x i16>")
+                self._store("i16", BLOCK, both, place, self._both)
+            else:
+                code.lines.append(f"store {INTS} {both}, ptr {place}, align {size}")
+            return
+        for half, value in enumerate(values):
+            part = code.add(f"getelementptr {kind}, ptr {place}, i64 {half * LANES}")
+            name = value.name
+            if kind == "half":
+                name = code.add(f"fptrunc {FLOATS} {name} to <{LANES} x half>")
+            elif kind == "i16":
+                up, nan = _rounded_up(value), repeated("i32", 0x7FC00000)
+                up = code.add(f"select {BITS} {(value == value).name}, {INTS} {up}, {INTS} {nan}")
+                name = code.add(f"trunc {INTS} {code.add(f'lshr {INTS} {up}, {SIXTEEN}')} to <{LANES} x i16>")
+            self._store(kind, LANES, name, part, self.inside[half].name if self.inside else "")
+
+    def _load(self, kind: str, lanes: int, place: str, inside: str) -> str:
+        vector, size = f"<{lanes} x {kind}>", SIZES[kind]
+        if not inside:
+            return self.code.add(f"load {vector}, ptr {place}, align {size}")
+        return self.code.call(
+            f"masked.load.v{lanes}{SHORT[kind]}.p0", vector,
+            ("ptr", place), ("i32 immarg", str(size)), (f"<{lanes} x i1>", inside), (vector, "zeroinitializer"),
         )  # fmt: skip
-    else:
-        raw = code.add(f"load {vector}, ptr {place}, align {size}")
-    if kind == "half":
-        raw = code.add(f"fpext {vector} {raw} to {FLOATS}")
-    elif kind == "i16":
-        high = code.add(f"shl {INTS} {code.add(f'zext {vector} {raw} to {INTS}')}, {repeated('i32', 16)}")
-        raw = code.add(f"bitcast {INTS} {high} to {FLOATS}")
-    return where(Mask(code, inside), Vector(code, raw), outside) if inside and outside else Vector(code, raw)
+
+    def _store(self, kind: str, lanes: int, name: str, place: str, inside: str) -> None:
+        code, vector, size = self.code, f"<{lanes} x {kind}>", SIZES[kind]
+        if not inside:
+            code.lines.append(f"store {vector} {name}, ptr {place}, align {size}")
+            return
+        intrinsic, mask = f"masked.store.v{lanes}{SHORT[kind]}.p0", f"<{lanes} x i1>"
+        code.declared.add(f"declare void @llvm.{intrinsic}({vector}, ptr, i32 immarg, {mask})")
+        code.lines.append(f"call void @llvm.{intrinsic}({vector} {name}, ptr {place}, i32 {size}, {mask} {inside})")
 
 
+SIZES = {"float": 4, "i16": 2, "half": 2}
 SHORT = {"float": "f32", "i16": "i16", "half": "f16"}
+SIXTEEN = repeated("i32", 16)
+ODD = 0xFFFF0000
 
 
-def store(value: Vector, dtype: str, pointer: str, at: str, inside: str = "") -> None:
-    """Writes the numbers from a place on, rounded to the type; where a mask is given, those inside of it."""
-    code, name = value.code, value.name
-    kind, size = STORED[dtype]
-    vector = f"<{LANES} x {kind}>"
-    if kind == "half":
-        name = code.add(f"fptrunc {FLOATS} {name} to {vector}")
-    elif kind == "i16":  # to the nearest, of two the even one
-        bits = _bits(value)
-        odd = code.add(f"and {INTS} {code.add(f'lshr {INTS} {bits}, ' + repeated('i32', 16))}, {repeated('i32', 1)}")
-        up = code.add(f"add {INTS} {code.add(f'add {INTS} {bits}, {odd}')}, {repeated('i32', 0x7FFF)}")
-        up = code.add(f"select {BITS} {(value == value).name}, {INTS} {up}, {INTS} {repeated('i32', 0x7FC00000)}")
-        name = code.add(f"trunc {INTS} {code.add(f'lshr {INTS} {up}, ' + repeated('i32', 16))} to {vector}")
-    place = code.add(f"getelementptr {kind}, ptr {pointer}, i64 {at}")
-    if inside:
-        intrinsic = f"masked.store.v{LANES}{SHORT[kind]}.p0"
-        code.declared.add(f"declare void @llvm.{intrinsic}({vector}, ptr, i32 immarg, {BITS})")
-        code.lines.append(f"call void @llvm.{intrinsic}({vector} {name}, ptr {place}, i32 {size}, {BITS} {inside})")
-    else:
-        code.lines.append(f"store {vector} {name}, ptr {place}, align {size}")
+def _rounded_up(value: Vector) -> str:
+    """Bits whose upper half is the number in bfloat16: the nearest, of two the even one."""
+    code, bits = value.code, _bits(value)
+    last = code.add(f"and {INTS} {bits}, {repeated('i32', 0x10000)}")
+    is_even = code.add(f"icmp eq {INTS} {last}, zeroinitializer")
+    half = code.add(f"select {BITS} {is_even}, {INTS} {repeated('i32', 0x7FFF)}, {INTS} {repeated('i32', 0x8000)}")
+    return code.add(f"add {INTS} {bits}, {half}")
 
 
 def _bits(x: Vector) -> str:
@@ -257,45 +337,68 @@ def where(condition, value, other):
     return Vector(code, code.add(f"select {BITS} {condition.name}, {FLOATS} {text(value)}, {FLOATS} {text(other)}"))
 
 
-def _parts(x: Vector) -> tuple[Vector, str]:
-    """expm1(r) and n of x = n log 2 + r, n a whole number and |r| at most log(2) / 2."""
-    shift = 1.5 * 2**23  # what is added to it gets rounded to a whole number, which its last bits show
-    shifted = fma(x, 1.4426950408889634, shift)
+def _parts(x: Vector, bias: int = 0, sign: int = 1) -> tuple[Vector, str]:
+    """Of sign x = n log 2 + r, |r| at most log(2) / 2: expm1(r); and bits of which the last eight are n + bias."""
+    shift = 1.5 * 2**23 + bias  # what is added to it gets rounded to a whole number, which its last bits show
+    shifted = fma(x, 1.4426950408889634 * sign, shift)
     n = shifted - shift
-    r = fma(n, -1.428606765330187e-06, fma(n, -0.693145751953125, x))  # log 2, in two parts
-    p = fma(r, 1 / 5040, 1 / 720)
-    for divisor in (120, 24, 6, 2):
-        p = fma(p, r, 1 / divisor)
-    code = x.code
-    return fma(p * r, r, r), code.add(f"sub {INTS} {_bits(shifted)}, {repeated('i32', 0x4B400000)}")
+    r = fma(n, -1.428606765330187e-06 * sign, fma(n, -0.693145751953125 * sign, x))  # log 2, in two parts
+    *coefficients, last = (c * sign**i for i, c in enumerate(EXPM1))
+    p = fma(r, last, coefficients.pop())
+    for coefficient in reversed(coefficients):
+        p = fma(p, r, coefficient)
+    return fma(r * r, p, r if sign > 0 else -r), _bits(shifted)
 
 
-def _two_to(code: Code, n: str, more: int = 0) -> Vector:
-    """2^(n + more), for an exponent from -126 to 127."""
-    exponent = code.add(f"add {INTS} {n}, {repeated('i32', 127 + more)}")
-    bits = code.add(f"shl {INTS} {exponent}, {repeated('i32', 23)}")
+EXPM1 = (0.5, 0.16666534543037415, 0.041667237877845764, 0.008367509581148624, 0.0013863756321370602)
+"""expm1(r) = r + r^2 p(r), p with these coefficients, lowest first: minimax in the error over exp(r), 4e-9."""
+
+
+def _clamped(x: Vector, low: float, high: float) -> Vector:
+    x = where(x < low, low, x)
+    return where(x > high, high, x)
+
+
+def _power(code: Code, bits: str) -> Vector:
+    """2^(n + bias - 127), from the bits of n + bias, which must be from 1 to 254."""
+    bits = code.add(f"shl {INTS} {bits}, {repeated('i32', 23)}")
     return Vector(code, code.add(f"bitcast {INTS} {bits} to {FLOATS}"))
 
 
 def exp(x):
-    m, n = _parts(where(x > 89, 89, where(x < -104, -104, x)))
+    m, bits = _parts(_clamped(x, -104, 89))
     code = x.code
+    n = code.add(f"sub {INTS} {bits}, {repeated('i32', 0x4B400000)}")
     half = code.add(f"ashr {INTS} {n}, {repeated('i32', 1)}")
     rest = code.add(f"sub {INTS} {n}, {half}")  # two factors, since 2^n itself may overflow, or lose digits
-    return (m + 1) * _two_to(code, half) * _two_to(code, rest)
+    first, second = (_power(code, code.add(f"add {INTS} {e}, {repeated('i32', 127)}")) for e in (half, rest))
+    return (m + 1) * first * second
 
 
 def decay(x: Vector) -> Vector:
     """exp(x), for x <= 0."""
-    m, n = _parts(where(x < -104, -104, x))
-    scale = _two_to(x.code, n, 64)  # which keeps clear of subnormal numbers
-    return fma(m, scale, scale) * 2.0**-64
+    return _raised_decay(x) * 2.0**-RAISED
+
+
+RAISED = 64
+
+
+def _raised_decay(x: Vector) -> Vector:
+    """exp(x) times 2^RAISED, which keeps it clear of subnormal numbers, for x <= 0."""
+    m, bits = _parts(where(x < -104, -104, x), 127 + RAISED)
+    scale = _power(x.code, bits)
+    return fma(m, scale, scale)
 
 
 def expm1(x):
-    m, n = _parts(where(x > 89, 89, where(x < -80, -80, x)))
-    scale = _two_to(x.code, n, -1)  # half of 2^n, which may overflow
-    return signed(fma(m, scale, scale - 0.5) * 2, x)
+    return signed(_half_expm1(where(x > 89, 89, x)) * 2, x)
+
+
+def _half_expm1(x: Vector) -> Vector:
+    """expm1(x) / 2, for x <= 89."""
+    m, bits = _parts(where(x < -80, -80, x), 126)
+    scale = _power(x.code, bits)
+    return fma(m, scale, scale - 0.5)
 
 
 def log(x):
@@ -337,9 +440,34 @@ def log1p(x: Vector) -> Vector:
 
 
 def sigma(x):
-    e = decay(-absolute(x))
-    small = e / (e + 1)  # a division that sigma(-x) shares
+    # 1 / (1 + exp(-x)), all of it times 2^-27: so the exponents of exp(-x) fit, from x = -104, below which the result
+    # is 0, to x = 60, above which it is 1.
+    m, bits = _parts(_clamped(x, -104, 60), 127 - 27, -1)
+    scale = _power(x.code, bits)
+    return 2.0**-27 / (fma(m, scale, scale) + 2.0**-27)
+
+
+def paired_sigma(x):
+    """sigma(x), where sigma(-x) is needed, too: both share a division."""
+    small = _smaller_sigma(x)
     return where(x < 0, small, 1 - small)
+
+
+def mirrored_sigma(x):
+    """sigma(-x), where sigma(x) is needed, too."""
+    small = _smaller_sigma(x)
+    return where(x < 0, 1 - small, small)
+
+
+def sigma_slope(x):
+    """sigma(x) sigma(-x)."""
+    small = _smaller_sigma(x)
+    return fma(-small, small, small)
+
+
+def _smaller_sigma(x):
+    e = _raised_decay(-absolute(x))
+    return e / (e + 2.0**RAISED)
 
 
 def softplus(x):
@@ -348,27 +476,42 @@ def softplus(x):
 
 
 def tanh(x):
-    m = expm1(absolute(x) * -2)
-    return signed(m / (m + 2), x)
+    h = _half_expm1(absolute(x) * -2)
+    return signed(h / (h + 1), x)
 
 
 def phi(x):
-    return decay(x * x * -0.5) * 0.3989422804014327
+    return _bell(_within(x)) * (0.3989422804014327 * 2.0**-RAISED)
 
 
 def Phi(x):
-    a = absolute(x)
-    a = where(a > 40, 40, a)  # the tail is 0 there
+    a = _within(x)
     d = fma(a, PHI_SCALE, 1)
     u = 1 / d
-    p = fma(u, PHI_TAIL[-1], PHI_TAIL[-2])
-    for coefficient in PHI_TAIL[-3::-1]:
+    coefficients = [c * 2.0**-RAISED for c in PHI_TAIL]
+    p = fma(u, coefficients[-1], coefficients[-2])
+    for coefficient in coefficients[-3::-1]:
         p = fma(p, u, coefficient)
-    # u p(u) magnifies an error of u about twice: what u was rounded by, and d before it, is taken back.
-    off = fma(-u, fma(a, PHI_SCALE, 1 - d), fma(-u, d, 1))
     tail = u * p
-    tail = fma(tail, off * 2, tail) * decay(x * x * -0.5)
+    if x.code.fine:
+        # u p(u) magnifies an error of u about twice: what u was rounded by, and d before it, is taken back.
+        off = fma(-u, fma(a, PHI_SCALE, 1 - d), fma(-u, d, 1))
+        tail = fma(tail, off * 2, tail)
+    tail = tail * _bell(a)
     return where(x > 0, 1 - tail, tail)
+
+
+def _within(x: Vector) -> Vector:
+    """|x|, but at most 14.4, where exp(-x^2/2) is 0 in float32 up to a factor of 2."""
+    a = absolute(x)
+    return where(a > 14.4, 14.4, a)
+
+
+def _bell(x: Vector) -> Vector:
+    """exp(-x^2 / 2) times 2^RAISED, for |x| <= 14.4."""
+    m, bits = _parts(x * x * -0.5, 127 + RAISED)
+    scale = _power(x.code, bits)
+    return fma(m, scale, scale)
 
 
 def sign(x):
@@ -393,7 +536,7 @@ def cube(x):
 
 PRIMITIVES = {
     f.__name__: f
-    for f in (sigma, softplus, Phi, phi, tanh, expm1, exp, log, sqrt, absolute, sign)
+    for f in (sigma, paired_sigma, mirrored_sigma, sigma_slope, softplus, Phi, phi, tanh, expm1, exp, log, sqrt, absolute, sign)
     + (damped, where, unless_nan, square, cube)
 }
 """Those that have a form in vectors. A formula with another function runs as torch operations."""
