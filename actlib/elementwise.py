@@ -7,7 +7,7 @@ and one autograd Function serves them all.
 
 import functools
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import sympy as sp
@@ -20,7 +20,30 @@ from actlib.backends import torch_runner
 from actlib.formula import source
 from actlib.formula.primitives import derivative, scaled, stable
 
+REALS = (numbers.Real, torch.SymInt, torch.SymFloat)
+"""Numbers, known or not yet, while a graph is made."""
+
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def constant(function: Callable) -> Callable:
+    """A function that torch.compile calls instead of looking into it, when it begins."""
+    function._dynamo_marked_constant = True  # torch.compiler.assume_constant_result, whose import takes seconds
+    return function
+
+
+def leaf(name: str, function: Callable) -> Callable:
+    """A function that torch.compile puts into its graph as one call, and that only what lowers the graph looks into.
+
+    Before each call of a compiled function, torch checks all that was looked at when it was compiled.
+    """
+
+    def call(*arguments):
+        return function(*arguments)
+
+    call.__name__ = call.__qualname__ = name
+    call.__code__ = call.__code__.replace(co_name=name)  # by their code, torch tells functions from each other
+    return torch.compiler.allow_in_graph(call)
 
 
 class Elementwise:
@@ -67,18 +90,13 @@ class Elementwise:
         self.outputs = tuple(stable(sp.sympify(e).xreplace(real)) for e in outputs)
         # The dtype of each output is that of this input; None stands for the dtype of the computation.
         self._like: tuple[int | None, ...] = (0,) * len(self.outputs)
-        self._traceable: dict[tuple[bool, ...], type[torch.autograd.Function]] = {}
 
     def __call__(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
         """The outputs for inputs and parameters in order, as the class describes."""
-        self._check_call(arguments)
         if torch.compiler.is_compiling():
-            wanted = tuple([isinstance(a, Tensor) and a.requires_grad for a in arguments])
-            self._make_traceable(wanted)
-            function = self._traceable[wanted]
-            # Where no gradient is asked for, Dynamo calls `forward` itself, and not always with a context.
-            return function.apply(*arguments) if needs_gradient(arguments) else function.run(*arguments)
-        return _apply(self, arguments)
+            self._prepare()
+            return self._leaf(*arguments)
+        return self._checked(*arguments)
 
     def __repr__(self):
         given = ", ".join(s.name for s in self.symbols)
@@ -155,11 +173,14 @@ class Elementwise:
         names = (name for name in candidates if name not in taken)
         return [Symbol(next(names), real=True) for _ in range(count)]
 
-    def _make_traceable(self, wanted: tuple[bool, ...]) -> None:
-        if wanted not in self._traceable:
-            self._traceable[wanted] = _traceable(self, wanted)
+    def _checked(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
+        self._check_call(arguments)
+        return _apply(self, arguments)
 
-    _make_traceable._dynamo_marked_constant = True  # torch.compiler.assume_constant_result, whose import takes seconds
+    @constant
+    def _prepare(self) -> None:
+        if not hasattr(self, "_leaf"):
+            self._leaf = leaf(self.name, self._checked)
 
     @functools.cached_property
     def _function(self):
@@ -183,8 +204,15 @@ class Elementwise:
         if compute == torch.float32:
             if runs_kernels(x):
                 return self.run_kernel(arguments, x.shape, dtypes)
-            if self._has_machine_code and llvm_runner().takes(arguments):
-                return llvm_runner().run(self.name, self.torch_source, arguments, x.shape, dtypes)
+            if self._has_machine_code:
+                runner = llvm_runner()
+                if runner.takes(arguments):
+                    return runner.run(self.name, self.torch_source, arguments, x.shape, dtypes)
+                if runner.serves_compilers(arguments):
+                    tensors = tuple(isinstance(a, Tensor) for a in arguments)
+                    operation = runner.operation(self.name, self.torch_source, len(self.inputs), self._like, tensors)
+                    results = operation(*arguments)
+                    return [results] if len(self._like) == 1 else list(results)
         return torch_runner.run(self._function, arguments, x.shape, dtypes, compute)
 
     def run_kernel(self, arguments, shape, dtypes) -> list[Tensor]:
@@ -212,7 +240,7 @@ class Elementwise:
                         f"and {symbol.name} has {here}"
                     )
         for symbol, argument in zip(self.parameters, arguments[n:], strict=True):
-            if isinstance(argument, numbers.Real) and not isinstance(argument, bool):
+            if isinstance(argument, REALS) and not isinstance(argument, bool):
                 continue
             check_tensor(self.name, symbol.name, argument, "a real number or ")
             if argument.device != first.device and argument.ndim:
@@ -308,54 +336,6 @@ def at_once(function: type[torch.autograd.Function]) -> type[torch.autograd.Func
 
 
 _ApplyAtOnce = at_once(_Apply)
-
-
-def _traceable(op: Elementwise, wanted: tuple[bool, ...]) -> type[torch.autograd.Function]:
-    """Forward and backward alone, as torch.compile can take them; `wanted` says which arguments need a gradient.
-
-    On the CPU it gets calls of the compiled kernels, elsewhere plain torch, which it fuses with what stands around.
-    """
-
-    def ready(op):
-        """How the operation is evaluated inside of a compiler, given the arguments and the types of the results."""
-        # No whole numbers: where shapes are dynamic, the compiler would take them for unknowns, too.
-        function, name, source, inputs = op._function, op.name, op.torch_source, [s.name for s in op.inputs]
-        kernels = llvm_runner() if op._has_machine_code else None
-
-        def evaluate(arguments, dtypes):
-            x = arguments[len(inputs) - 1]
-            compute = torch_runner.compute_dtype(x.dtype)
-            dtypes = [compute if d is None else d for d in dtypes]
-            if kernels and kernels.serves_compilers([a for a in arguments if isinstance(a, Tensor)]):
-                return kernels.elementwise(name, source, arguments, len(inputs) - 1, dtypes)
-            return torch_runner.evaluate(function, arguments, x, dtypes, compute)
-
-        return evaluate
-
-    run_forward = ready(op)
-    run_backward = ready(op.vjp(tuple(i for i, w in enumerate(wanted) if w))) if any(wanted) else None
-    outputs, inputs = ([str(e) for e in these] for these in (op.outputs, op.inputs))
-
-    class Traceable(torch.autograd.Function):
-        @staticmethod
-        def run(*arguments):
-            results = run_forward(arguments, [arguments[0].dtype] * len(outputs))
-            return results[0] if len(results) == 1 else tuple(results)
-
-        @staticmethod
-        def forward(ctx, *arguments):
-            ctx.numbers = [None if isinstance(a, Tensor) else a for a in arguments]
-            ctx.save_for_backward(*(a for a in arguments if isinstance(a, Tensor)))
-            return Traceable.run(*arguments)
-
-        @staticmethod
-        def backward(ctx, *upstream):
-            arguments = _arguments(ctx)
-            dtypes = [a.dtype if i < len(inputs) else None for i, a in enumerate(arguments) if wanted[i]]
-            results = iter(run_backward([*upstream, *arguments], dtypes))
-            return tuple(_as_argument(next(results), a) if w else None for a, w in zip(arguments, wanted, strict=True))
-
-    return Traceable
 
 
 def _arguments(ctx) -> list[Tensor | float]:

@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+import struct
 import subprocess
 import sys
 
@@ -9,12 +10,13 @@ import llvmlite.binding as llvm
 import pytest
 import sympy as sp
 import torch
-from formulas import CASES, every_elementwise, values, x
+from formulas import CASES, alpha, every_elementwise, values, x
+from torch.nn import functional
 
 import actlib
 from actlib import ACTIVATIONS, Elementwise
-from actlib.backends import llvm_runner
-from actlib.backends.vectors import LANES, PRIMITIVES
+from actlib.backends import llvm_runner, llvm_softmax
+from actlib.backends.vectors import BLOCK, PRIMITIVES
 from actlib.formula import source
 
 ENDS = torch.tensor(
@@ -79,26 +81,38 @@ def test_conversion_of_every_pattern_is_torchs(dtype):
         numbers = torch.randint(-(2**31), 2**31 - 1, (1 << 18,), dtype=torch.int32).view(torch.float32)
     else:
         numbers = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16).view(dtype)
-    op = Elementwise("halved", [x], x / 2)
     expected = (numbers.float() / 2).to(dtype)
-    assert torch.equal(op(numbers).nan_to_num(7), expected.nan_to_num(7))
-    assert torch.equal(op(numbers).isnan(), expected.isnan())
+    alone = Elementwise("halved", [x], x / 2)(numbers)
+    beside_float32 = Elementwise("scaled", [x], x * alpha, [alpha])(numbers, torch.full(numbers.shape, 0.5))
+    for made in (alone, beside_float32):
+        assert torch.equal(made.nan_to_num(7), expected.nan_to_num(7))
+        assert torch.equal(made.isnan(), expected.isnan())
 
 
-@pytest.mark.parametrize("count", [1, 2, LANES - 1, LANES, LANES + 1, 5 * LANES + 3, 1000])
+def test_every_nan_stays_one():
+    """Also one of which all bits are 1, that rounding to bfloat16 would carry over to zero."""
+    (nan,) = struct.unpack("d", b"\xff" * 8)
+    every = torch.tensor([nan]).view(torch.int32).fill_(-1).view(torch.float32)
+    for dtype in (torch.float16, torch.bfloat16, torch.float32):
+        ones = torch.ones(40, dtype=dtype)
+        for parameter in (nan, every, every.expand(40).contiguous()):
+            assert actlib.swish(ones, parameter).isnan().all()
+
+
+@pytest.mark.parametrize("count", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 3, 1000])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
 def test_the_last_vector_is_as_the_others(count, dtype):
     """Each number gives the same bits wherever it stands, and nothing is written outside of the result."""
     op = ACTIVATIONS["gelu"].op
-    room = torch.full((count + 2 * LANES,), 7.0, dtype=dtype)
-    given = torch.linspace(-3, 3, count + 2 * LANES).to(dtype)
+    room = torch.full((count + 2 * BLOCK,), 7.0, dtype=dtype)
+    given = torch.linspace(-3, 3, count + 2 * BLOCK).to(dtype)
     kind = kinds(op, llvm_runner.DTYPES[dtype])
     kernel = llvm_runner.make(op.name, op.torch_source, kind, kind)
     size = room.element_size()
-    kernel(count, 1, room.data_ptr() + LANES * size, given.data_ptr() + LANES * size)
-    assert (room[:LANES] == 7).all()
-    assert (room[-LANES:] == 7).all()
-    assert torch.equal(room[LANES:-LANES], op(given)[LANES:-LANES])
+    kernel(count, 1, room.data_ptr() + BLOCK * size, given.data_ptr() + BLOCK * size)
+    assert (room[:BLOCK] == 7).all()
+    assert (room[-BLOCK:] == 7).all()
+    assert torch.equal(room[BLOCK:-BLOCK], op(given)[BLOCK:-BLOCK])
 
 
 class TestThreads:
@@ -136,22 +150,45 @@ class TestThreads:
         assert child.exitcode == 0
 
 
-@every_elementwise
-def test_bits_are_the_same_on_every_processor_with_fused_steps(activation):
+def on_every_processor(kernel, out, call):
+    """What a kernel writes to `out` when it is compiled for each of the processors, which all have fused steps."""
     if not llvm.get_host_cpu_features().get("avx512bw"):
         pytest.skip("this processor lacks AVX-512")
-    op = activation.op
-    given = torch.cat([torch.linspace(-20, 20, 1001), ENDS.float()])
     results = []
     for cpu, features in PROCESSORS.items():
-        text = llvm_runner.kernel_source(op.name, op.torch_source, kinds(op, "float32"), ("float32",))
-        fields = "Q" * (1 + len(op.inputs)) + "d" * len(op.parameters)
-        kernel = llvm_runner.Kernel(text, fields, 64, cpu, features)
-        out = torch.empty_like(given)
-        kernel(len(given), 1, out.data_ptr(), *[given.data_ptr()] * len(op.inputs), *values(activation))
-        results.append(out)
+        call(llvm_runner.Kernel(*kernel, cpu, features), out.fill_(7).data_ptr())
+        results.append(out.clone())
     assert torch.equal(*(r.isnan() for r in results))
-    assert torch.equal(*(r.nan_to_num(7).view(torch.int32) for r in results))
+    bits = torch.int32 if out.dtype == torch.float32 else torch.int16
+    assert torch.equal(*(r.nan_to_num(7).view(bits) for r in results))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+@every_elementwise
+def test_bits_are_the_same_on_every_processor_with_fused_steps(activation, dtype):
+    op = activation.op
+    given = torch.cat([torch.linspace(-20, 20, 1001), ENDS.float()]).to(dtype)
+    kind = llvm_runner.DTYPES[dtype]
+    text = llvm_runner.kernel_source(op.name, op.torch_source, kinds(op, kind), (kind,))
+    arguments = [given.data_ptr()] * len(op.inputs) + list(map(float, values(activation)))
+    fields = "Q" * (1 + len(op.inputs)) + "d" * len(op.parameters)
+    on_every_processor(
+        (text, fields, 64), torch.empty_like(given), lambda kernel, out: kernel(len(given), 1, out, *arguments)
+    )
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("logarithm", [False, True])
+@pytest.mark.parametrize("backward", [False, True])
+def test_rows_give_the_same_bits_on_every_processor(logarithm, backward, dtype):
+    length = 11 * BLOCK + 5
+    given = [torch.randn(7, length).to(getattr(torch, dtype)) for _ in range(1 + backward)]
+    room = torch.empty(length + BLOCK)
+    arguments = [t.data_ptr() for t in (*given, room)]
+    text = llvm_softmax.kernel_source(logarithm, (dtype,) * len(given), dtype)
+    on_every_processor(
+        (text, "Q" * (len(given) + 3), 1), given[0].clone(), lambda kernel, out: kernel(7, 1, length, out, *arguments)
+    )
 
 
 def test_functions_without_a_form_in_vectors_run_as_torch_operations():
@@ -215,10 +252,10 @@ class TestInACompiler:
         op = ACTIVATIONS["gelu"].op
         numbers = torch.randn(6, 5)
         for tensor in (numbers, numbers.T, torch.empty(0, 3)):
+            torch.library.opcheck(llvm_runner.operation(op.name, op.torch_source, 1, (0,), (True,)), (tensor,))
             torch.library.opcheck(
-                torch.ops.actlib.elementwise.default,
-                (op.name, op.torch_source, [tensor], [], 0, [torch.float32]),
-                test_utils="test_faketensor",  # the check of the schema cannot do with lists of tensors
+                llvm_runner.operation("two", "def two(x, a):\n    return x, a*x\n", 1, (0, None), (True, False)),
+                (tensor.bfloat16(), 2.0),
             )
             actlib.softmax(tensor, 1)  # which makes the operation known
             torch.library.opcheck(torch.ops.actlib.softmax.default, (False, 1, [tensor]))
@@ -232,6 +269,51 @@ class TestInACompiler:
         program = torch.export.export(Model(), (given,))
         assert not any("actlib" in str(node.target) for node in program.graph.nodes)
         torch.testing.assert_close(program.module()(given), Model()(given))
+
+    @pytest.mark.filterwarnings("ignore:.torch._prims_common.check. is deprecated")  # by torch's own compiler
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+    @pytest.mark.parametrize("transform", ["grad", "vmap", "vmap of grad", "jacrev", "jacfwd"])
+    def test_transforms_of_torch_func(self, transform, dtype):
+        def ours(t):
+            return actlib.gelu(t) * actlib.softmax(t, -1) + actlib.leaky_relu(t, 0.2)
+
+        def theirs(t):
+            return functional.gelu(t) * functional.softmax(t, -1) + functional.leaky_relu(t, 0.2)
+
+        torch.compiler.reset()
+        given = torch.randn(4, 6, dtype=dtype)
+        transformed = [
+            {
+                "grad": torch.func.grad(lambda t, f=f: f(t).sum()),
+                "vmap": torch.vmap(f, in_dims=1),
+                "vmap of grad": torch.vmap(torch.func.grad(lambda t, f=f: f(t).sum())),
+                "jacrev": torch.func.jacrev(f),
+                "jacfwd": torch.func.jacfwd(f),
+            }[transform]
+            for f in (ours, theirs)
+        ]
+        compiled = torch.compile(transformed[0], fullgraph=True)
+        torch.testing.assert_close(compiled(given), transformed[1](given))
+
+    def test_one_function_in_place_of_another(self):
+        """Both are called by the same line of code: what was compiled for the one must not serve the other."""
+        chosen = {"function": ACTIVATIONS["sigmoid"].op}
+
+        def call(t):
+            return chosen["function"](t)
+
+        torch.compiler.reset()
+        f = torch.compile(call, fullgraph=True)
+        given = torch.randn(50)
+        assert torch.equal(f(given), actlib.sigmoid(given))
+        chosen["function"] = ACTIVATIONS["tanh"].op
+        assert torch.equal(f(given), actlib.tanh(given))
+
+    def test_bad_input_is_named(self):
+        with pytest.raises(Exception, match="leaky_relu: negative_slope must be a real number"):
+            torch.compile(lambda t: actlib.leaky_relu(t, "steep"), fullgraph=True)(torch.ones(3))
+        with pytest.raises(Exception, match="softmax: dim must be from -1 to 0"):
+            torch.compile(lambda t: actlib.softmax(t, 2), fullgraph=True)(torch.ones(3))
 
     def test_a_tensor_without_elements(self):
         f = torch.compile(lambda t: actlib.gelu(t) + actlib.softmax(t, 0), fullgraph=True)

@@ -6,7 +6,7 @@ from formulas import alpha, x
 from sympy import Piecewise
 
 from actlib import Elementwise
-from actlib.backends import torch_runner
+from actlib.backends import llvm_runner, torch_runner
 
 
 def test_a_choice_may_be_by_tensors_of_other_shapes():
@@ -17,23 +17,36 @@ def test_a_choice_may_be_by_tensors_of_other_shapes():
     assert torch.equal(op(points, 0.25), torch.where(points > 0.25, points, 0.25 * points))
 
 
-GATES = {
-    "g*sigma(-t0)*sigma(t0) + sigma(-x)": lambda g, x: g * (-2 * x).sigmoid() * (2 * x).sigmoid() + (-x).sigmoid(),
-    "sigma(x)*g*sigma(-x)": lambda g, x: x.sigmoid() * g * (-x).sigmoid(),
-    "sigma(-3*x*g)*sigma(3*x*g)": lambda g, x: (-3 * x * g).sigmoid() * (3 * x * g).sigmoid(),
-}
-OTHERS = {  # in which nothing is mirrored, though it looks like it
-    "sigma(-x + 1)*sigma(x + 1)": lambda g, x: (-x + 1).sigmoid() * (x + 1).sigmoid(),  # noqa: ARG005
-    "sigma(-x*g + 1)*sigma(x*g + 1)": lambda g, x: (-x * g + 1).sigmoid() * (x * g + 1).sigmoid(),
-    "g*sigma(x)*sigma(x)": lambda g, x: g * x.sigmoid() ** 2,
+SIGMAS = {"sigma", "paired_sigma", "mirrored_sigma", "sigma_slope"}
+GATES = {  # and what they become, where sigma(a) and sigma(-a) share their steps
+    "g*sigma(-t0)*sigma(t0) + sigma(-x)": (
+        lambda g, x: g * (-2 * x).sigmoid() * (2 * x).sigmoid() + (-x).sigmoid(),
+        {"sigma_slope", "sigma"},
+    ),
+    "sigma(x)*sigma(-x)": (lambda g, x: x.sigmoid() * (-x).sigmoid(), {"sigma_slope"}),  # noqa: ARG005
+    "sigma(x)*g*sigma(-x)": (lambda g, x: x.sigmoid() * g * (-x).sigmoid(), {"paired_sigma", "mirrored_sigma"}),
+    "sigma(x)/g*sigma(-x)": (lambda g, x: x.sigmoid() / g * (-x).sigmoid(), {"paired_sigma", "mirrored_sigma"}),
+    "g/sigma(x)*sigma(-x)": (lambda g, x: g / x.sigmoid() * (-x).sigmoid(), {"paired_sigma", "mirrored_sigma"}),
+    "sigma(-3*x*g)*sigma(3*x*g)": (lambda g, x: (-3 * x * g).sigmoid() * (3 * x * g).sigmoid(), {"sigma_slope"}),
+    "sigma(-x)*sigma(-x)*sigma(x)": (
+        lambda g, x: (-x).sigmoid() ** 2 * x.sigmoid(),  # noqa: ARG005
+        {"mirrored_sigma", "sigma_slope"},
+    ),
+    # in which nothing is mirrored, though it looks like it
+    "sigma(-x + 1)*sigma(x + 1)": (lambda g, x: (-x + 1).sigmoid() * (x + 1).sigmoid(), {"sigma"}),  # noqa: ARG005
+    "sigma(-x*g + 1)*sigma(x*g + 1)": (lambda g, x: (-x * g + 1).sigmoid() * (x * g + 1).sigmoid(), {"sigma"}),
+    "g*sigma(x)*sigma(x)": (lambda g, x: g * x.sigmoid() ** 2, {"sigma"}),
 }
 
 
-@pytest.mark.parametrize("text", [*GATES, *OTHERS])
+@pytest.mark.parametrize("text", GATES)
 def test_gates_that_mirror_each_other_take_one_exponential(text):
-    f = torch_runner.load("f", f"def f(g, x):\n    t0 = 2*x\n    return {text}\n")
+    source = f"def f(g, x):\n    t0 = 2*x\n    return {text}\n"
+    f, (reference, names) = torch_runner.load("f", source), GATES[text]
     points = torch.linspace(-30, 30, 201)
     factor = torch.linspace(-2, 1, 201)
-    expected = (GATES | OTHERS)[text](factor.double(), points.double())
+    expected = reference(factor.double(), points.double())
     torch.testing.assert_close(f(factor, points).double(), expected, rtol=1e-5, atol=1e-38)
-    assert ("mirrored_sigma" in f.__code__.co_names) == (text in GATES)
+    assert SIGMAS & set(f.__code__.co_names) == names
+    (made,) = llvm_runner.run("f", source, [factor, points], points.shape, [torch.float32])
+    torch.testing.assert_close(made.double(), expected, rtol=1e-5, atol=1e-38)

@@ -149,15 +149,11 @@ class _Operation:
             return torch.empty_like(x, memory_format=torch.contiguous_format)
         if compute == torch.float32 and elementwise.runs_kernels(x):
             return self.run_kernel(dim, mask, tensors)
-        if compute == torch.float32 and elementwise.llvm_runner() and elementwise.llvm_runner().takes(tensors):
-            return self._masked(mask, tensors, lambda *ts: llvm_softmax().run(self.logarithm, dim, ts))
-        return self.in_plain_torch(dim, mask, tensors)
-
-    def in_a_compiler(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
-        """Computes the result as torch.compile can take it: by the compiled kernel on the CPU, else in plain torch."""
-        _load_kernels()
-        if _KERNELS["runner"] and _KERNELS["runner"].serves_compilers(tensors):
-            return self._masked(mask, tensors, lambda *ts: _KERNELS["softmax"].softmax(self.logarithm, dim, ts))
+        if compute == torch.float32 and elementwise.llvm_runner():
+            if elementwise.llvm_runner().takes(tensors):
+                return self._masked(mask, tensors, lambda *ts: llvm_softmax().run(self.logarithm, dim, ts))
+            if elementwise.llvm_runner().serves_compilers(tensors):
+                return self._masked(mask, tensors, lambda *ts: llvm_softmax().softmax(self.logarithm, dim, ts))
         return self.in_plain_torch(dim, mask, tensors)
 
     def run_kernel(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
@@ -189,16 +185,6 @@ def llvm_softmax() -> ModuleType | None:
     from actlib.backends import llvm_softmax
 
     return llvm_softmax
-
-
-_KERNELS: dict[str, ModuleType | None] = {}
-
-
-def _load_kernels() -> None:
-    _KERNELS.update(runner=elementwise.llvm_runner(), softmax=llvm_softmax())
-
-
-_load_kernels._dynamo_marked_constant = True  # it is called, not traced; see `Elementwise`
 
 
 def _softmax(x: Tensor, dim: int) -> Tensor:
@@ -348,8 +334,6 @@ _LOG_SOFTMAX_BACKWARD = _Operation(
 
 def _apply(operation: _Operation, dim: int, mask: Tensor | None, *tensors: Tensor) -> Tensor:
     """The result, by the quickest way on which autograd, if it looks, sees the derivative."""
-    if torch.compiler.is_compiling():
-        return _Traceable.apply(operation, dim, mask, *tensors)
     if torch._C._are_functorch_transforms_active():
         return _Apply.apply(operation, dim, mask, *tensors)
     if forward_ad._current_level >= 0 or elementwise.needs_gradient(tensors):
@@ -399,29 +383,30 @@ class _Apply(torch.autograd.Function):
 _ApplyAtOnce = elementwise.at_once(_Apply)
 
 
-class _Traceable(torch.autograd.Function):
-    """Forward and backward alone, in plain torch: what torch.compile can look into and fuse."""
-
-    @staticmethod
-    def forward(ctx, operation, dim, mask, x):
-        ctx.logarithm, ctx.dim = operation.logarithm, dim
-        ctx.save_for_backward(mask, x)
-        return operation.in_a_compiler(dim, mask, [x])
-
-    @staticmethod
-    def backward(ctx, upstream):
-        mask, x = ctx.saved_tensors
-        operation = _LOG_SOFTMAX_BACKWARD if ctx.logarithm else _SOFTMAX_BACKWARD
-        return None, None, None, operation.in_a_compiler(ctx.dim, mask, [upstream, x])
-
-
 def _call(operation: _Operation, input: Tensor, dim: int | None, dtype: torch.dtype | None, where: Tensor | None):
+    if torch.compiler.is_compiling():
+        _make_leaves()
+        return _LEAVES[operation.name](input, dim, dtype, where)
+    return _checked(operation, input, dim, dtype, where)
+
+
+_LEAVES: dict[str, Callable] = {}
+
+
+@elementwise.constant
+def _make_leaves() -> None:
+    if not _LEAVES:
+        for operation in (_SOFTMAX, _LOG_SOFTMAX):
+            _LEAVES[operation.name] = elementwise.leaf(operation.name, functools.partial(_checked, operation))
+
+
+def _checked(operation, input, dim, dtype, where):
     name = operation.name
     if dtype is not None:
         if dtype not in FLOATS:
             raise TypeError(f"{name}: dtype must be float16, bfloat16, float32 or float64, but {dtype} came")
         if isinstance(input, Tensor) and not input.is_complex():
-            return _call(operation, input.to(dtype), dim, None, where)
+            return _checked(operation, input.to(dtype), dim, None, where)
     elementwise.check_tensor(name, "input", input)
     if dim is None:
         warnings.warn(f"{name}: choosing dim is left to the caller; for now it is chosen as in torch", stacklevel=3)
@@ -435,7 +420,7 @@ def _call(operation: _Operation, input: Tensor, dim: int | None, dtype: torch.dt
     if where is not None:
         _check_where(name, where, input)
     if input.ndim == 0:
-        return _call(operation, input.reshape(1), 0, None, where).reshape(())
+        return _checked(operation, input.reshape(1), 0, None, where).reshape(())
     return _apply(operation, dim % ndim, where, input)
 
 

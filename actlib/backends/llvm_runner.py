@@ -6,6 +6,7 @@ the body of a loop over memory, and LLVM compiles it for this processor, in some
 
 import ctypes
 import functools
+import hashlib
 import os
 import struct
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from actlib.backends.torch_runner import define, flatten, is_plain, leader
-from actlib.backends.vectors import BLOCK, PRIMITIVES, STORED, Code, Memory, Vector, spread, text
+from actlib.backends.vectors import BLOCK, PAIRED_SIGMAS, PRIMITIVES, SIZES, STORED, Code, Memory, Vector, spread, text
 
 SHARE = 1 << 15
 """Elements that are worth a thread of their own."""
@@ -57,15 +58,15 @@ def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequenc
         A module as `Code.function` describes it; `data` holds the number of elements, the address of each result, and
         the address or number of each argument.
     """
-    function = define(name, source, PRIMITIVES)
-    code = Code(fine="float32" in outputs)
+    function = define(name, source, PRIMITIVES | PAIRED_SIGMAS)
+    code = Code()
     code.lines.append("%n = sub i64 %end, %begin")
     places = [(f"out{i}", kind) for i, kind in enumerate(outputs)] + [(f"in{i}", kind) for i, kind in enumerate(kinds)]
     for number, (place, kind) in enumerate(places, 1):
         if kind == NUMBER:
             code.lines.append(f"%{place} = fptrunc double {code.field(number, 'double')} to float")
         else:
-            start = f"getelementptr {STORED[kind][0]}, ptr {code.field(number, 'ptr')}, i64 %begin"
+            start = f"getelementptr {STORED[kind]}, ptr {code.field(number, 'ptr')}, i64 %begin"
             code.lines.append(f"%{place} = {start}")
     # Less than a block is brought to the size of one, on the stack.
     few = code.add(f"icmp ult i64 %n, {BLOCK}")
@@ -111,7 +112,7 @@ def _number(code: Code, name: str) -> Vector:
 
 def _copy(code: Code, target: str, source: str, kind: str) -> None:
     code.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
-    size = code.add(f"mul i64 %n, {STORED[kind][1]}")
+    size = code.add(f"mul i64 %n, {SIZES[STORED[kind]]}")
     code.lines.append(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 false)")
 
 
@@ -253,38 +254,57 @@ def run(
     return outputs
 
 
-# For torch.compile, which puts calls of these operations into its graphs.
 _LIBRARY = torch.library.Library("actlib", "DEF")
-_LIBRARY.define(
-    "elementwise(str name, str source, Tensor?[] tensors, float[] numbers, int like, ScalarType[] dtypes) -> Tensor[]"
-)
+"""For torch.compile, which puts calls of operations into its graphs."""
 
 
-def serves_compilers(tensors: Sequence[Tensor]) -> bool:
-    """Whether a graph gets calls of kernels for these tensors, of which a compiler knows type and device alone.
+def serves_compilers(arguments: Sequence[Tensor | float]) -> bool:
+    """Whether a graph is made that gets calls of kernels for these arguments, of which type and device are known alone.
 
     Programs for export do not: they shall run where this library is not installed.
     """
-    return not torch.compiler.is_exporting() and all(t.device.type == "cpu" and t.dtype in DTYPES for t in tensors)
+    return (
+        torch.compiler.is_compiling()
+        and not torch.compiler.is_exporting()
+        and all(a.device.type == "cpu" and a.dtype in DTYPES for a in arguments if isinstance(a, Tensor))
+    )
 
 
-def elementwise(
-    name: str, source: str, arguments: Sequence[Tensor | float], like: int, dtypes: Sequence[torch.dtype]
-) -> list[Tensor]:
-    """`run` as an operation that compilers leave alone; `like` is the argument whose shape the results have."""
-    tensors = [a if isinstance(a, Tensor) else None for a in arguments]
-    numbers = [float(a) for a in arguments if not isinstance(a, Tensor)]
-    return torch.ops.actlib.elementwise(name, source, tensors, numbers, like, dtypes)
+@functools.cache
+def operation(
+    name: str, source: str, inputs: int, like: tuple[int | None, ...], tensors: tuple[bool, ...]
+) -> Callable[..., Tensor | tuple[Tensor, ...]]:
+    """`run` as an operation that compilers leave alone.
 
+    Args:
+        name: Name of the generated torch function.
+        source: Its source.
+        inputs: How many of its arguments, from the first on, have the shape of the results; the rest are parameters.
+        like: For each result the argument whose type it has; None for float32.
+        tensors: Which of the arguments are tensors; the others are numbers.
 
-@torch.library.impl(_LIBRARY, "elementwise", "CPU")
-def _elementwise(name, source, tensors, numbers, like, dtypes):
-    numbers = iter(numbers)
-    arguments = [next(numbers) if t is None else t for t in tensors]
-    return run(name, source, arguments, tensors[like].shape, dtypes)
+    Returns:
+        A function of the arguments. It returns a tensor, or a tuple of several.
+    """
+    # Of the same name in every process, since torch keeps compiled graphs in files.
+    digest = hashlib.sha256(repr((source, inputs, like, tensors)).encode()).hexdigest()
+    unique = f"{name}_{digest[:12]}"
 
+    def types(arguments):
+        return [torch.float32 if k is None else arguments[k].dtype for k in like]
 
-@torch.library.register_fake("actlib::elementwise", lib=_LIBRARY)
-def _shapes(name, source, tensors, numbers, like, dtypes):  # noqa: ARG001
-    first = leader([t for t in tensors if t is not None], tensors[like].shape)
-    return [torch.empty_like(first, dtype=d) for d in dtypes]
+    def compute(*arguments):
+        results = run(name, source, arguments, arguments[inputs - 1].shape, types(arguments))
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def shapes(*arguments):
+        first = leader(arguments, arguments[inputs - 1].shape)
+        results = [torch.empty_like(first, dtype=d) for d in types(arguments)]
+        return results[0] if len(results) == 1 else tuple(results)
+
+    given = ", ".join(f"{'Tensor' if is_tensor else 'float'} x{i}" for i, is_tensor in enumerate(tensors))
+    made = ", ".join(["Tensor"] * len(like))
+    _LIBRARY.define(f"{unique}({given}) -> {made if len(like) == 1 else f'({made})'}")
+    _LIBRARY.impl(unique, compute, "CPU")
+    torch.library.register_fake(f"actlib::{unique}", shapes, lib=_LIBRARY)
+    return getattr(torch.ops.actlib, unique).default

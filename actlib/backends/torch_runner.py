@@ -22,7 +22,7 @@ def load(name: str, source: str) -> Callable:
     """The function that the source defines, with a name and lines that tracebacks and `inspect` can show."""
     file = f"<actlib {name}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    return define(name, source, PRIMITIVES, file)
+    return define(name, source, PRIMITIVES | PAIRED_SIGMAS, file)
 
 
 def define(name: str, source: str, primitives: dict[str, Callable], file: str = "<source>") -> Callable:
@@ -33,7 +33,7 @@ def define(name: str, source: str, primitives: dict[str, Callable], file: str = 
     """
     tree = ast.fix_missing_locations(_Pairs(source).visit(ast.parse(source)))
     defined = {}  # apart from the primitives: a function named tanh calls the primitive, not itself
-    exec(compile(tree, file, "exec"), dict(primitives), defined)
+    exec(compile(tree, file, "exec"), primitives, defined)
     return defined[name]
 
 
@@ -265,9 +265,6 @@ def power(x, exponent):
 
 PRIMITIVES = {
     "sigma": sigma,
-    "paired_sigma": sigma,
-    "mirrored_sigma": mirrored_sigma,
-    "sigma_slope": sigma_slope,
     "softplus": softplus,
     "Phi": Phi,
     "phi": phi,
@@ -288,3 +285,6 @@ PRIMITIVES = {
     "cube": cube,
     "power": power,
 }
+
+PAIRED_SIGMAS = {"paired_sigma": sigma, "mirrored_sigma": mirrored_sigma, "sigma_slope": sigma_slope}
+"""What takes the place of sigma(x) and sigma(-x) where a formula has both."""

@@ -6,6 +6,7 @@ To call a generated function on a `Vector` is to write its machine code: each op
 
 import ctypes
 import struct
+import sys
 from collections.abc import Callable, Collection, Sequence
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
@@ -18,19 +19,16 @@ BLOCK = 2 * LANES
 
 FLOATS, DOUBLES, INTS, BITS = (f"<{LANES} x {kind}>" for kind in ("float", "double", "i32", "i1"))
 
-STORED = {"float32": ("float", 4), "bfloat16": ("i16", 2), "float16": ("half", 2)}
-"""Elements in memory: LLVM's type and bytes. LLVM's own bfloat loses subnormal numbers on some processors."""
+STORED = {"float32": "float", "bfloat16": "i16", "float16": "half"}
+"""LLVM's type of elements in memory. Its own bfloat loses subnormal numbers on some processors."""
+SIZES = {"float": 4, "i16": 2, "half": 2}
+"""Their bytes."""
 
 
 class Code:
-    """The instructions of a function, in the order in which they are written.
+    """The instructions of a function, in the order in which they are written."""
 
-    Args:
-        fine: Whether results need all the digits of float32.
-    """
-
-    def __init__(self, *, fine: bool = True):
-        self.fine = fine
+    def __init__(self):
         self.entry: list[str] = []  # room on the stack is made once, before all loops
         self.lines: list[str] = []
         self.declared: set[str] = set()
@@ -208,7 +206,7 @@ class Memory:
 
     def __init__(self, code: Code, dtypes: Collection[str], count: str = ""):
         self.code = code
-        self.pairs = set(dtypes) == {"bfloat16"}
+        self.pairs = set(dtypes) == {"bfloat16"} and sys.byteorder == "little"
         self.inside: list[Mask] = []
         """Of each vector, the lanes inside of memory; empty, if all are."""
         if count:
@@ -221,7 +219,7 @@ class Memory:
 
     def load(self, dtype: str, pointer: str, at: str, outside: float = 0.0) -> list[Vector]:
         """The block from a place on; what is not inside of memory is `outside`."""
-        code, (kind, size) = self.code, STORED[dtype]
+        code, kind = self.code, STORED[dtype]
         place = code.add(f"getelementptr {kind}, ptr {pointer}, i64 {at}")
         if self.pairs:
             raw = self._load("i16", BLOCK, place, self._both if self.inside else "")
@@ -246,7 +244,7 @@ class Memory:
 
     def store(self, values: Sequence[Vector], dtype: str, pointer: str, at: str) -> None:
         """Writes the block from a place on, rounded to the type; but not what is not inside of memory."""
-        code, (kind, size) = self.code, STORED[dtype]
+        code, kind = self.code, STORED[dtype]
         place = code.add(f"getelementptr {kind}, ptr {pointer}, i64 {at}")
         if self.pairs:
             # A NaN stays one, since its lower half is 0: it is one of those read, or the one that processors make.
@@ -258,7 +256,7 @@ class Memory:
                 both = code.add(f"bitcast {INTS} {both} to <{BLOCK} x i16>")
                 self._store("i16", BLOCK, both, place, self._both)
             else:
-                code.lines.append(f"store {INTS} {both}, ptr {place}, align {size}")
+                code.lines.append(f"store {INTS} {both}, ptr {place}, align {SIZES[kind]}")
             return
         for half, value in enumerate(values):
             part = code.add(f"getelementptr {kind}, ptr {place}, i64 {half * LANES}")
@@ -290,7 +288,6 @@ class Memory:
         code.lines.append(f"call void @llvm.{intrinsic}({vector} {name}, ptr {place}, i32 {size}, {mask} {inside})")
 
 
-SIZES = {"float": 4, "i16": 2, "half": 2}
 SHORT = {"float": "f32", "i16": "i16", "half": "f16"}
 SIXTEEN = repeated("i32", 16)
 ODD = 0xFFFF0000
@@ -493,11 +490,9 @@ def Phi(x):
     for coefficient in coefficients[-3::-1]:
         p = fma(p, u, coefficient)
     tail = u * p
-    if x.code.fine:
-        # u p(u) magnifies an error of u about twice: what u was rounded by, and d before it, is taken back.
-        off = fma(-u, fma(a, PHI_SCALE, 1 - d), fma(-u, d, 1))
-        tail = fma(tail, off * 2, tail)
-    tail = tail * _bell(a)
+    # u p(u) magnifies an error of u about twice: what u was rounded by, and d before it, is taken back.
+    off = fma(-u, fma(a, PHI_SCALE, 1 - d), fma(-u, d, 1))
+    tail = fma(tail, off * 2, tail) * _bell(a)
     return where(x > 0, 1 - tail, tail)
 
 
@@ -536,7 +531,10 @@ def cube(x):
 
 PRIMITIVES = {
     f.__name__: f
-    for f in (sigma, paired_sigma, mirrored_sigma, sigma_slope, softplus, Phi, phi, tanh, expm1, exp, log, sqrt, absolute, sign)
+    for f in (sigma, softplus, Phi, phi, tanh, expm1, exp, log, sqrt, absolute, sign)
     + (damped, where, unless_nan, square, cube)
 }
 """Those that have a form in vectors. A formula with another function runs as torch operations."""
+
+PAIRED_SIGMAS = {f.__name__: f for f in (paired_sigma, mirrored_sigma, sigma_slope)}
+"""What takes the place of sigma(x) and sigma(-x) where a formula has both."""
