@@ -136,7 +136,9 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
 
     everywhere(compare)
     one, other = (Vector(code, code.add(f"load {FLOATS}, ptr {place}")) for place in largest)
-    top = code.call(f"vector.reduce.fmax.v{LANES}f32", "float", (FLOATS, where(one > other, one, other).name))
+    top = code.call(
+        f"vector.reduce.fmax.v{LANES}f32", "float", (FLOATS, where(one > other, one, other).name), flags="nnan "
+    )
     highest = Vector(code, spread(code, "float", top))
 
     def distances(at, memory):
