@@ -87,6 +87,8 @@ def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequenc
     def body(at):
         # The last block ends with the last element, and computes some once more.
         at = code.add(f"select i1 {code.add(f'icmp ult i64 {at}, {last}')}, i64 {at}, i64 {last}")
+        for place, kind in tensors:
+            memory.fetch(kind, f"%{place}_at", at, to_write=place.startswith("out"))
         given = [
             [numbers[i]] * 2 if kind == NUMBER else memory.load(kind, f"%in{i}_at", at) for i, kind in enumerate(kinds)
         ]

@@ -130,9 +130,9 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
     largest = [code.variable(FLOATS, repeated("float", "0xFFF0000000000000")) for _ in range(2)]
 
     def compare(at, memory):
-        for x, place in zip(scores(at, memory), largest, strict=True):
-            top = Vector(code, code.add(f"load {FLOATS}, ptr {place}"))
-            code.lines.append(f"store {FLOATS} {where(x > top, x, top).name}, ptr {place}")
+        for x, held in zip(scores(at, memory), largest, strict=True):
+            top = Vector(code, code.add(f"load {FLOATS}, ptr {held}"))
+            code.lines.append(f"store {FLOATS} {where(x > top, x, top).name}, ptr {held}")
 
     everywhere(compare)
     one, other = (Vector(code, code.add(f"load {FLOATS}, ptr {place}")) for place in largest)
@@ -151,6 +151,8 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
     forward_logarithm = logarithm and "g" not in kinds
 
     def gather(at, memory):
+        for name, kind in (*kinds.items(), ("out", output)):  # here, where there is most to compute
+            memory.fetch(kind, f"%{name}", place(at), to_write=name == "out")
         ds = distances(at, memory)
         es = [decay(d) for d in ds]
         if forward_logarithm:

@@ -19,6 +19,9 @@ BLOCK = 2 * LANES
 
 FLOATS, DOUBLES, INTS, BITS = (f"<{LANES} x {kind}>" for kind in ("float", "double", "i32", "i1"))
 
+AHEAD = 4096
+"""Bytes. Processors look ahead by themselves, but few of them beyond the end of a page of memory."""
+
 STORED = {"float32": "float", "bfloat16": "i16", "float16": "half"}
 """LLVM's type of elements in memory. Its own bfloat loses subnormal numbers on some processors."""
 SIZES = {"float": 4, "i16": 2, "half": 2}
@@ -268,6 +271,15 @@ class Memory:
                 up = code.add(f"select {BITS} {(value == value).name}, {INTS} {up}, {INTS} {nan}")
                 name = code.add(f"trunc {INTS} {code.add(f'lshr {INTS} {up}, {SIXTEEN}')} to <{LANES} x i16>")
             self._store(kind, LANES, name, part, self.inside[half].name if self.inside else "")
+
+    def fetch(self, dtype: str, pointer: str, at: str, *, to_write: bool = False) -> None:
+        """Asks for what lies `AHEAD` of a block, so that it is at hand when its turn comes; any address will do."""
+        code, kind = self.code, STORED[dtype]
+        code.declared.add("declare void @llvm.prefetch.p0(ptr, i32 immarg, i32 immarg, i32 immarg)")
+        place = code.add(f"getelementptr {kind}, ptr {pointer}, i64 {at}")
+        for line in range(0, BLOCK * SIZES[kind], 64):
+            ahead = code.add(f"getelementptr i8, ptr {place}, i64 {AHEAD + line}")
+            code.lines.append(f"call void @llvm.prefetch.p0(ptr {ahead}, i32 {int(to_write)}, i32 3, i32 1)")
 
     def _load(self, kind: str, lanes: int, place: str, inside: str) -> str:
         vector, size = f"<{lanes} x {kind}>", SIZES[kind]
