@@ -309,6 +309,13 @@ class TestInACompiler:
         chosen["function"] = ACTIVATIONS["tanh"].op
         assert torch.equal(f(given), actlib.tanh(given))
 
+    def test_two_of_one_name(self):
+        torch.compiler.reset()
+        given = torch.randn(50)
+        for factor in (2, 3):
+            op = Elementwise("times", [x], factor * x)
+            assert torch.equal(torch.compile(op, fullgraph=True)(given), factor * given)
+
     def test_bad_input_is_named(self):
         with pytest.raises(Exception, match="leaky_relu: negative_slope must be a real number"):
             torch.compile(lambda t: actlib.leaky_relu(t, "steep"), fullgraph=True)(torch.ones(3))
