@@ -16,7 +16,7 @@ import llvmlite.binding as llvm
 import torch
 from torch import Tensor
 
-from actlib.backends.torch_runner import define, flatten, is_plain, leader
+from actlib.backends.torch_runner import define, flatten, in_compiler, is_plain, leader
 from actlib.backends.vectors import BLOCK, PAIRED_SIGMAS, PRIMITIVES, SIZES, STORED, Code, Memory, Vector, spread, text
 
 SHARE = 1 << 15
@@ -266,7 +266,7 @@ def serves_compilers(arguments: Sequence[Tensor | float]) -> bool:
     Programs for export do not: they shall run where this library is not installed.
     """
     return (
-        torch.compiler.is_compiling()
+        in_compiler()
         and not torch.compiler.is_exporting()
         and all(a.device.type == "cpu" and a.dtype in DTYPES for a in arguments if isinstance(a, Tensor))
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch._guards import TracingContext
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
 
@@ -165,17 +166,22 @@ def _placed(result: Tensor | float, like: Tensor, dtype: torch.dtype) -> Tensor:
     if result.shape != like.shape:
         return torch.empty_like(like, dtype=dtype).copy_(result)
     # Where arguments differ in memory order, torch may have taken another one's; the compiler decides for itself.
-    if not torch.compiler.is_compiling() and result.numel() and result.stride() != like.stride():
+    if not in_compiler() and result.numel() and result.stride() != like.stride():
         target = torch.empty_like(like, dtype=dtype)
         return result.to(dtype) if result.stride() == target.stride() else target.copy_(result)
     return result.to(dtype)
 
 
+def in_compiler() -> bool:
+    """Whether a graph is being made, by torch.compile or for export."""
+    # Of a call that is not looked into, torch.compiler does not know so before version 2.13.
+    return torch.compiler.is_compiling() or TracingContext.try_get() is not None
+
+
 def is_plain(x: Tensor) -> bool:
     """Whether x is an ordinary CPU tensor that may be looked into, not one that is traced, batched or without data."""
     return (
-        not torch.compiler.is_compiling()  # first: what follows cannot be traced
-        and type(x) in (Tensor, torch.nn.Parameter)
+        type(x) in (Tensor, torch.nn.Parameter)
         and x.is_cpu
         and not _is_functorch(x)
         and not _is_batched(x)
