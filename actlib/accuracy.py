@@ -11,6 +11,7 @@ nearest number is within 0.5 ulp of it, so 0.5 is the best that any function can
 import argparse
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 
 import flint
@@ -27,6 +28,8 @@ from torch import Tensor
 from actlib.formula.primitives import Phi, derivative, elementary
 
 DIGITS = 50
+BAR = 0.55
+"""The most ulp that a half-precision result of ours may be off."""
 _BITS = 167  # of 50 digits
 _MOST_BITS = 1 << 18
 _NOTHING = arb(10) ** -400  # what is below is below every floating-point number
@@ -121,6 +124,66 @@ def ulp_error(computed: Tensor, high: NDArray, low: NDArray | float = 0.0) -> ND
     right = np.isinf(values) & overflows & (np.sign(values) == np.sign(high))
     error = np.where(right, 0.0, error)
     return np.where(np.isfinite(error), error, np.inf)
+
+
+_LOWEST, _HIGHEST = -14, 12  # powers of two between which octaves are told apart
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What errors are like over all inputs.
+
+    Attributes:
+        places: Quarters of octaves, negative inputs on the left: where a curve over them has its points.
+        largest: The largest error within each.
+        over: How many inputs are off by more than `BAR`.
+        count: How many inputs there are.
+        machine: What it was measured on, where that matters.
+    """
+
+    places: NDArray = field(repr=False)
+    largest: NDArray = field(repr=False)
+    over: int
+    count: int
+    machine: str = ""
+
+    def max(self) -> float:
+        """The largest error of all."""
+        return float(self.largest.max())
+
+    @property
+    def share(self) -> float:
+        """Share of the inputs that are off by more than `BAR`."""
+        return self.over / self.count
+
+    def rounded(self) -> dict:
+        """As it is kept: errors to four digits."""
+        largest = [float(f"{e:.4g}") for e in self.largest]
+        return {"places": self.places.tolist(), "largest": largest, "over": self.over, "count": self.count}
+
+    @classmethod
+    def of(cls, row: Mapping, machine: str) -> "Profile":
+        """From what was kept."""
+        places, largest = np.array(row["places"]), np.array(row["largest"])
+        return cls(places, largest, row["over"], row["count"], machine)
+
+
+def profile(inputs: Tensor, errors: NDArray) -> Profile:
+    """The largest errors within each quarter of an octave.
+
+    Args:
+        inputs: Numbers of a 16-bit type, as `every_finite` gives them.
+        errors: The error at each, in ulp.
+    """
+    x = inputs.double().numpy()
+    mantissa, exponent = np.frexp(np.abs(x))
+    quarter = np.searchsorted([2 ** (-3 / 4), 2 ** (-2 / 4), 2 ** (-1 / 4)], mantissa, side="right") / 4
+    octave = np.where(x == 0, _LOWEST, np.clip(exponent - 1 + quarter, _LOWEST, _HIGHEST)) - _LOWEST + 0.25
+    place = np.where(np.signbit(x), -octave, octave)
+    places, where = np.unique(place, return_inverse=True)
+    largest = np.zeros(len(places))
+    np.maximum.at(largest, where, errors)
+    return Profile(places, largest, int((errors > BAR).sum()), len(errors))
 
 
 def slope(function: Callable, *inputs: Tensor, wanted: int = 0) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch._functorch import config as functorch_config
 
 from actlib import ACTIVATIONS
-from actlib.experiments import ROW
+from actlib.book.measurements import ROW, SPEED, file_of
 from benchmarks import bars, memory, report, timing
 from benchmarks.peers import (
     BOTH,
@@ -40,7 +40,6 @@ from benchmarks.peers import (
     function_of,
 )
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 DTYPES = (torch.float32, torch.bfloat16)
 SHORT = (2**10, 2**14, 2**18, 2**22)
 FULL = tuple(2**n for n in range(10, 27, 2))
@@ -60,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=positive, default=torch.get_num_threads(), metavar="N")
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--results", type=pathlib.Path, default=RESULTS, metavar="DIR", help="where results are kept")
+    parser.add_argument("--results", type=pathlib.Path, default=SPEED, metavar="DIR", help="where results are kept")
     parser.add_argument("--plots", type=pathlib.Path, metavar="DIR", help="draw SVG figures there")
     chosen = parser.parse_args(arguments)
     if unknown := sorted(set(chosen.names) - set(ACTIVATIONS)):
@@ -102,7 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
                 kept += memory.measured(case, peer, sets_of(case)[:1])
             progress.update()
     results = report.made(device, chosen.rounds, missing, failed, rows, kept)
-    file = report.file_of(chosen.results, results["device"])
+    file = file_of(chosen.results, results["device"])
     if chosen.names or chosen.elements:
         results = report.merged(results, file)
     results["bars"] = bars.bars(results["rows"], gpu=device.type == "cuda")

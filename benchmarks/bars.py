@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable, Iterator
 
 from actlib import ACTIVATIONS
-from actlib.experiments import ROW
+from actlib.book.measurements import ROW
 from benchmarks.peers import BOTH, COMPILED, GRADIENT, IN_DEPTH, OURS, ROWS, TASKS, TORCH, VALUE
 
 LATENCY, LARGE_ON_CPU, LARGE_ON_GPU = 2**10, 2**22, 2**26

@@ -29,7 +29,7 @@ is "value", "gradient" (backward, forward done before) or "value and gradient". 
 Memory is in bytes: "kept" from forward until backward, "kept inputs" and "kept output" how many of these the caller
 holds anyhow, "peak" the most at once in value and gradient, beyond the inputs; null where the system does not tell.
 
-`actlib.experiments.stored_results` reads all this.
+`actlib.measurements.stored_results` reads all this.
 """
 
 import collections
@@ -38,12 +38,12 @@ import hashlib
 import json
 import pathlib
 import platform
-import re
 import statistics
 
 import torch
 
 import actlib
+from actlib.book.measurements import device_name, file_of
 from benchmarks.bars import label
 from benchmarks.peers import (
     COMPILED,
@@ -88,7 +88,7 @@ def row_of(case_and_task: dict, moved: float, times: dict[str, list[float]], *, 
 def made(device: torch.device, rounds: int, missing: list, failed: list, rows: list, memory: list) -> dict:
     """The results of a run."""
     return {
-        "device": device_name(device),
+        "device": named(device),
         "threads": torch.get_num_threads(),
         "date": datetime.date.today().isoformat(),
         "versions": {"python": platform.python_version()} | versions() | {"actlib source": source_digest()},
@@ -100,29 +100,19 @@ def made(device: torch.device, rounds: int, missing: list, failed: list, rows: l
     }
 
 
-def device_name(device: torch.device) -> str:
-    """What it was measured on, as a reader would call it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())[1]
-    except (OSError, TypeError):
-        model = platform.processor() or platform.machine()
-    capability = torch.backends.cpu.get_cpu_capability()
-    return f"{model}, {capability}, {torch.get_num_threads()} threads"
+def named(device: torch.device) -> str:
+    """What it was measured on, as a reader would call it, with the number of threads on a CPU."""
+    threads = "" if device.type == "cuda" else f", {torch.get_num_threads()} threads"
+    return device_name(device) + threads
 
 
 def source_digest() -> str:
     """Eight digits that change with the code that is measured."""
     digest = hashlib.sha256()
-    for file in sorted(pathlib.Path(actlib.__file__).parent.rglob("*.py")):
+    package = pathlib.Path(actlib.__file__).parent
+    for file in sorted(set(package.rglob("*.py")) - set((package / "book").rglob("*.py"))):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:8]
-
-
-def file_of(folder: pathlib.Path, device: str) -> pathlib.Path:
-    """Where the results of a device are kept."""
-    return folder / f"{re.sub(r'[^a-z0-9]+', '-', device.lower()).strip('-')}.json"
 
 
 def merged(new: dict, file: pathlib.Path) -> dict:
@@ -232,17 +222,17 @@ def memory_table(entries: list[dict]) -> None:
 
 def draw(results: pathlib.Path, device: str, folder: pathlib.Path) -> None:
     """Draws for each function of the device's results the time and the share of the copy's bandwidth over the size."""
-    from actlib import experiments, plotting
+    from actlib.book import figures, measurements
 
     folder.mkdir(parents=True, exist_ok=True)
-    (stored,) = (r for r in experiments.stored_results(results) if r.device == device)
+    (stored,) = (r for r in measurements.stored_results(results) if r.device == device)
     for function in stored.functions:
         for task in TASKS:
             costs = {d: c for d in ("float32", "bfloat16") if (c := stored.cost(function, d, task)).elements}
             if not costs:
                 continue
             for quantity in ("seconds" if stored.gpu else "times", "shares"):
-                figure, _ = plotting.cost_figure(costs, quantity)
+                figure, _ = figures.cost_figure(costs, quantity)
                 alt = f"{function}, {task}, on {device}: {quantity} over the number of elements"
                 name = f"{file_of(folder, device).stem}-{function}-{task}-{quantity}".replace(" ", "-")
-                (folder / f"{name}.svg").write_text(plotting.Figure(figure, alt).svg)
+                (folder / f"{name}.svg").write_text(figures.Figure(figure, alt).svg)

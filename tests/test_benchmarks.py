@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import ROOT, need
 
-from actlib import experiments
+from actlib.book import measurements
 from benchmarks import __main__ as program
 from benchmarks import bars, memory, report, timing
 from benchmarks.peers import IN_DEPTH, PEERS, TASKS, Case, Peer
@@ -77,10 +77,10 @@ def test_results_have_every_case_that_was_asked_for(small_run):
 
 def test_chapters_read_the_results(small_run):
     folder, _ = small_run
-    cost = experiments.stored_cost(folder, "softmax", "bfloat16", "value and gradient")
+    cost = measurements.stored_cost("softmax", "bfloat16", "value and gradient", results=folder)
     assert cost.elements == [256, 4096]
     assert cost.times.keys() == {"copy", "torch relu", "torch", "actlib"}
-    (results,) = experiments.stored_results(folder)
+    (results,) = measurements.stored_results(folder)
     assert not results.gpu
     assert results.functions == ["softmax", "swiglu", "relu_squared"]
     assert [m["contender"] for m in results.memory if m["function"] == "relu_squared"] == ["actlib"] * 2
@@ -89,7 +89,7 @@ def test_chapters_read_the_results(small_run):
 
 def test_a_missing_peer_is_said(small_run):
     folder, output = small_run
-    (results,) = experiments.stored_results(folder)
+    (results,) = measurements.stored_results(folder)
     by_name = {one["name"]: one for one in results.missing}
     assert by_name.keys() == {"jax", "liger", "torch compiled", "actlib compiled"}
     assert "pip install -e .[bench]" in by_name["jax"]["install"]

@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 import actlib
-from actlib import ACTIVATIONS, accuracy, experiments
+from actlib import ACTIVATIONS, accuracy
+from actlib.book import training
 
 GATED = {
     actlib.GLU: torch.sigmoid,
@@ -76,8 +77,8 @@ def test_gated_layer_under_autocast_and_compiled(layer, gate):  # noqa: ARG001
 
 def test_a_gate_keeps_two_tensors_where_torchs_composition_keeps_three():
     gate, value = (torch.randn(8, requires_grad=True) for _ in range(2))
-    ours = experiments.kept_for_backward(lambda t: actlib.swiglu(t, value), gate)
-    theirs = experiments.kept_for_backward(lambda t: functional.silu(t) * value, gate)
+    ours = training.kept_for_backward(lambda t: actlib.swiglu(t, value), gate)
+    theirs = training.kept_for_backward(lambda t: functional.silu(t) * value, gate)
     assert (len(ours), len(theirs)) == (2, 3)
     assert ours[1].data_ptr() == value.data_ptr()
 

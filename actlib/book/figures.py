@@ -10,24 +10,23 @@ import html
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
-import sympy as sp
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 from numpy.typing import NDArray
 
-from actlib.experiments import Cost
+from actlib.accuracy import BAR, Profile
+from actlib.book.measurements import Cost
 
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY = PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's colours, which colour-blind readers can tell apart; f, f' and f'' are always the first three."""
 MUTED = "#888888"
 _INK = "#010203"  # stands for the colour of the surrounding text
 
-_LOWEST, _HIGHEST = -14, 12  # powers of two at which the axis of an ulp figure ends; it is cut at zero
 _ULP_RANGE = (0.1, 4e3)
 
 _STYLE = {
@@ -78,39 +77,6 @@ class Figure:
         return f'<figure class="act-figure"><div class="act-scroll" tabindex="0">{self.svg}</div>{caption}</figure>'
 
 
-class Table:
-    """A table of text, numbers and formulas.
-
-    Args:
-        header: Titles of the columns; empty for a table without.
-        rows: The cells; a SymPy expression is typeset, text in backquotes is code, `[text](target)` is a link, and a
-            verdict is marked.
-        caption: A line above it.
-        fold: What to click at to see it; empty for a table that stands open.
-    """
-
-    def __init__(self, header: Sequence[str], rows: Iterable[Sequence], caption: str = "", fold: str = ""):
-        self.header = list(header)
-        self.rows = [list(row) for row in rows]
-        self.caption = caption
-        self.fold = fold
-
-    def __repr__(self):
-        return "\n".join(" | ".join(map(str, row)) for row in [self.header, *self.rows] if row)
-
-    def _repr_html_(self):
-        caption = f"<caption>{self.caption}</caption>" if self.caption else ""
-        head = "".join(f'<th scope="col">{_cell(c)[0]}</th>' for c in self.header)
-        head = f"<thead><tr>{head}</tr></thead>" if head else ""
-        body = "".join(f"<tr>{''.join(map(_td, enumerate(row)))}</tr>" for row in self.rows)
-        # The class lets MathJax typeset formulas in here; the box scrolls on narrow screens, by keyboard too.
-        table = (
-            '<div class="act-scroll tex2jax_process" tabindex="0" role="region" aria-label="Table">'
-            f'<table class="act-table">{caption}{head}<tbody>{body}</tbody></table></div>'
-        )
-        return f'<details class="act-fold"><summary>{self.fold}</summary>{table}</details>' if self.fold else table
-
-
 def new(
     columns: int = 1, size: tuple[float, float] = (7.0, 3.0), rows: int = 1, **options
 ) -> tuple[MatplotlibFigure, Axes | NDArray]:
@@ -119,6 +85,11 @@ def new(
         figure = MatplotlibFigure(figsize=size)
         axes = figure.subplots(rows, columns, **options)
     return figure, axes
+
+
+def grid(low: float, high: float, points: int) -> torch.Tensor:
+    """Equally spaced float64 numbers, the same on every processor: torch.linspace's differ, and miss 0, on some."""
+    return torch.from_numpy(np.linspace(low, high, points))
 
 
 def lines(axes: Axes, x: NDArray, ys: Mapping[str, NDArray], colours: Sequence[str] = PALETTE, **options) -> None:
@@ -163,7 +134,7 @@ def curves(
     Returns:
         The figure and its axes.
     """
-    x = torch.linspace(low, high, points, dtype=torch.float64, requires_grad=True)
+    x = grid(low, high, points).requires_grad_()
     y = function(x)
     (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), x)
@@ -203,7 +174,7 @@ def cost_figure(
     """Time, or share of the copy's bandwidth, over the number of elements, as the benchmark has kept them.
 
     Args:
-        costs: What `experiments.Results.cost` gives, by the title of the panel.
+        costs: What `measurements.Results.cost` gives, by the title of the panel.
         quantity: "times", in times of the copy's; "shares"; or "seconds", for GPUs alone.
         contenders: Who is drawn, if he was measured.
         xlabel: What varies; "length of the rows" for what `cost_by_row` gives.
@@ -253,55 +224,36 @@ def _binary(count: int) -> str:
     return f"{count:,}"
 
 
-def ulp_figure(
-    inputs: torch.Tensor, errors: Mapping[str, Mapping[str, NDArray]], bar: float = 0.55
-) -> tuple[MatplotlibFigure, NDArray]:
-    """Largest error in ulp within each power of two, over every finite number of a 16-bit type.
+def ulp_figure(errors: Mapping[str, Mapping[str, Profile]]) -> tuple[MatplotlibFigure, NDArray]:
+    """Largest error in ulp within each quarter of a power of two, over every finite number of a 16-bit type.
 
     Args:
-        inputs: The numbers, as `accuracy.every_finite` gives them.
         errors: For each panel ("value", "slope") the errors by the name of the function.
-        bar: A line to hold them against.
 
     Returns:
         The figure and the axes of its panels.
     """
-    x = inputs.double().numpy()
-    with np.errstate(divide="ignore"):
-        octave = np.floor(4 * np.clip(np.log2(np.abs(x)), _LOWEST, _HIGHEST)) / 4 - _LOWEST + 0.25
-    place = np.where(np.signbit(x), -octave, octave)
-    places = np.unique(place)
     ticks = {"2⁻⁸": -8, "1": 0, "256": 8}
     figure, panels = new(len(errors), size=(7.0, 3.2), sharey=True)
     with mpl.rc_context(_STYLE):
         for axes, (title, by_name) in zip(np.atleast_1d(panels), errors.items(), strict=True):
             # The first function is drawn last: where it is right, it covers the others.
-            for (name, values), colour in reversed(list(zip(by_name.items(), PALETTE, strict=False))):
-                largest = np.array([values[place == p].max() for p in places])
+            for (name, found), colour in reversed(list(zip(by_name.items(), PALETTE, strict=False))):
+                places, largest = found.places, found.largest
                 shown = np.clip(largest, *_ULP_RANGE)
                 axes.step(places, shown, where="mid", label=name, color=colour)
                 if np.isinf(largest).any():
                     axes.plot(places[np.isinf(largest)], shown[np.isinf(largest)], "x", color=colour, clip_on=False)
-            axes.axhline(bar, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+            axes.axhline(BAR, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
             axes.set(title=title, yscale="log", ylim=_ULP_RANGE, xlabel="input")
             axes.set_xticks(
-                [sign * (t - _LOWEST + 0.25) for sign in (-1, 1) for t in ticks.values()],
+                [sign * (t + 14.25) for sign in (-1, 1) for t in ticks.values()],
                 [sign + name for sign in ("−", "") for name in ticks],
             )
             axes.minorticks_off()
         np.atleast_1d(panels)[0].set_ylabel("largest error (ulp)")
         np.atleast_1d(panels)[-1].legend(loc="upper center", reverse=True)
     return figure, panels
-
-
-def ulp_table(errors: Mapping[str, Mapping[str, NDArray]], bar: float = 0.55) -> Table:
-    """Largest errors in ulp, and how many inputs are off by more than the bar; arguments as for `ulp_figure`."""
-    largest = [[what, *(float(f"{e.max():.4g}") for e in by_name.values())] for what, by_name in errors.items()]
-    counts = [
-        [f"inputs whose {what} is off by more than {bar} ulp", *(int((e > bar).sum()) for e in by_name.values())]
-        for what, by_name in errors.items()
-    ]
-    return Table(["largest error in ulp", *next(iter(errors.values()))], largest + counts)
 
 
 def _svg(figure: MatplotlibFigure, alt: str) -> str:
@@ -335,26 +287,3 @@ def _rounded(text: str) -> str:
     if "scale" in text or "matrix" in text:
         return text
     return re.sub(r"-?\d+\.\d+(e-?\d+)?", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), text)
-
-
-def _cell(value: object) -> tuple[str, str]:
-    """HTML of a cell and its class."""
-    if isinstance(value, (sp.Basic, sp.MatrixBase)):
-        return rf"\({sp.latex(value)}\)", "act-math"
-    if isinstance(value, (bool, np.bool_)):
-        return ("yes" if value else "no"), ""
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.4g}", "act-number"
-    if isinstance(value, (int, np.integer)):
-        return f"{value:,}", "act-number"
-    text = html.escape(str(value), quote=False)
-    verdict = {"holds": "act-holds", "holds in part": "act-part", "does not hold": "act-fails"}.get(text, "")
-    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
-    return re.sub(r"\[([^\]]+)\]\(([^\s)]+)\)", r'<a href="\2">\1</a>', text), verdict
-
-
-def _td(numbered: tuple[int, object]) -> str:
-    index, value = numbered
-    text, style = _cell(value)
-    style = f' class="{style}"' if style else ""
-    return f'<th scope="row"{style}>{text}</th>' if index == 0 else f"<td{style}>{text}</td>"

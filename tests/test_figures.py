@@ -1,5 +1,6 @@
 """Figures and tables: accessible, of the page's colours, and the same on every run."""
 
+import dataclasses
 import math
 import re
 
@@ -9,14 +10,15 @@ import pytest
 import sympy as sp
 import torch
 
-from actlib import accuracy, experiments, plotting, sigmoid
+from actlib import accuracy, sigmoid
+from actlib.book import evidence, figures, measurements, tables
 
 x = sp.Symbol("x")
 
 
 def drawn(alt="A sigmoid with its slopes"):
-    figure, _ = plotting.curves(sigmoid, name="σ")
-    return plotting.Figure(figure, alt, "A caption")
+    figure, _ = figures.curves(sigmoid, name="σ")
+    return figures.Figure(figure, alt, "A caption")
 
 
 def test_figure_has_alternative_text_and_caption():
@@ -52,13 +54,13 @@ def test_last_bits_do_not_show():
 def test_ink_and_curves_take_the_colours_of_the_page():
     svg = drawn().svg
     assert "currentColor" in svg
-    assert plotting._INK not in svg
-    for number, colour in enumerate(plotting.PALETTE[:3], 1):
+    assert figures._INK not in svg
+    for number, colour in enumerate(figures.PALETTE[:3], 1):
         assert f"var(--act-{number}, {colour})" in svg
 
 
 def test_curves_are_function_and_derivatives():
-    _, axes = plotting.curves(sigmoid, low=-2, high=2, points=5)
+    _, axes = figures.curves(sigmoid, low=-2, high=2, points=5)
     f, slope, curvature = (line.get_ydata() for line in axes.lines[2:])
     y = 1 / (1 + np.exp(-np.linspace(-2, 2, 5)))
     np.testing.assert_allclose(f, y)
@@ -67,7 +69,7 @@ def test_curves_are_function_and_derivatives():
 
 
 def test_names_at_the_ends_keep_apart():
-    _, axes = plotting.curves(sigmoid)
+    _, axes = figures.curves(sigmoid)
     heights = sorted(text.xyann[1] + axes.transData.transform(text.xy)[1] * 0.72 for text in axes.texts)
     assert min(np.diff(heights)) > 5
 
@@ -76,7 +78,7 @@ def test_ulp_figure_shows_the_largest_error_of_each_step():
     inputs = accuracy.every_finite(torch.bfloat16)
     errors = np.full(len(inputs), 0.25)
     errors[(inputs == 1.0).numpy()] = 100
-    _, axes = plotting.ulp_figure(inputs, {"value": {"f": errors}})
+    _, axes = figures.ulp_figure({"value": {"f": accuracy.profile(inputs, errors)}})
     heights = axes.lines[0].get_ydata()
     assert sorted(set(heights)) == [0.25, 100]
     assert (heights == 100).sum() == 1
@@ -85,14 +87,12 @@ def test_ulp_figure_shows_the_largest_error_of_each_step():
 def test_an_infinite_error_is_marked():
     inputs = accuracy.every_finite(torch.bfloat16)
     errors = np.where(inputs.double().numpy() > 1, np.inf, 0.25)
-    _, axes = plotting.ulp_figure(inputs, {"value": {"f": errors}})
+    _, axes = figures.ulp_figure({"value": {"f": accuracy.profile(inputs, errors)}})
     assert any(line.get_marker() == "x" for line in axes.lines)
 
 
 def test_table_typesets_formulas_marks_verdicts_and_escapes_text():
-    table = plotting.Table(
-        ["claim", "value"], [["a < b", x**2], ["`f(x)`", experiments.IN_PART], ["n", 12345], ["r", 0.5]]
-    )
+    table = tables.Table(["claim", "value"], [["a < b", x**2], ["`f(x)`", evidence.IN_PART], ["n", 12345], ["r", 0.5]])
     soup = bs4.BeautifulSoup(table._repr_html_(), "html.parser")
     cells = [(cell.text, cell.get("class")) for cell in soup.select("tbody td")]
     assert cells == [
@@ -108,8 +108,12 @@ def test_table_typesets_formulas_marks_verdicts_and_escapes_text():
 
 
 def test_ulp_table_counts_what_is_above_the_bar():
-    errors = {"value": {"ours": np.array([0.5, 0.1]), "theirs": np.array([0.6, np.inf])}}
-    assert plotting.ulp_table(errors).rows == [
+    inputs = torch.tensor([1.0, 2.0], dtype=torch.bfloat16)
+    ours = accuracy.profile(inputs, np.array([0.5, 0.1]))
+    theirs = dataclasses.replace(accuracy.profile(inputs, np.array([0.6, np.inf])), machine="a chip")
+    errors = {"value": {"ours": ours, "theirs": theirs}}
+    assert tables.ulp_table(errors).caption == "Measured on a chip"
+    assert tables.ulp_table(errors).rows == [
         ["value", 0.5, np.inf],
         ["inputs whose value is off by more than 0.55 ulp", 0, 2],
     ]
@@ -118,22 +122,22 @@ def test_ulp_table_counts_what_is_above_the_bar():
 @pytest.mark.parametrize(("quantity", "label"), [("times", "copy's time"), ("shares", "bandwidth"), ("seconds", "µs")])
 def test_figure_of_costs_draws_who_was_measured(quantity, label):
     numbers = {"torch": [1.0, 0.5], "jax": [math.nan, 0.25], "liger": [math.nan, math.nan]}
-    cost = experiments.Cost("a chip", [1024, 1 << 22], numbers, numbers, numbers)
-    figure, (axes, _) = plotting.cost_figure({"float32": cost, "bfloat16": cost}, quantity)
+    cost = measurements.Cost("a chip", [1024, 1 << 22], numbers, numbers, numbers)
+    figure, (axes, _) = figures.cost_figure({"float32": cost, "bfloat16": cost}, quantity)
     assert label in axes.get_ylabel()
     assert [t.get_text() for t in axes.get_xticklabels()] == ["1 Ki", "4 Mi"]
     (legend,) = figure.legends
     assert [t.get_text() for t in legend.get_texts()] == ["torch", "jax"]
-    assert "bfloat16" in plotting.Figure(figure, "costs").svg
+    assert "bfloat16" in figures.Figure(figure, "costs").svg
 
 
 def test_figure_of_costs_refuses_other_quantities():
     with pytest.raises(ValueError, match="must be one of times, shares, seconds, but 'joules' came"):
-        plotting.cost_figure({}, "joules")
+        figures.cost_figure({}, "joules")
 
 
 def test_table_has_links():
-    html = plotting.Table(
+    html = tables.Table(
         ["where"], [["see [chapter 1](01_sigmoid.html#use), in (0, 1)"], ["(0, 1] (not a link)"]]
     )._repr_html_()
     assert '<a href="01_sigmoid.html#use">chapter 1</a>, in (0, 1)' in html
@@ -142,10 +146,10 @@ def test_table_has_links():
 
 def test_table_can_be_folded():
     rows = [["a", 1]]
-    assert "<details" not in plotting.Table(["", "n"], rows)._repr_html_()
-    assert "<summary>The rest</summary>" in plotting.Table(["", "n"], rows, fold="The rest")._repr_html_()
+    assert "<details" not in tables.Table(["", "n"], rows)._repr_html_()
+    assert "<summary>The rest</summary>" in tables.Table(["", "n"], rows, fold="The rest")._repr_html_()
 
 
 def test_figure_has_rows_of_axes():
-    _, axes = plotting.new(3, rows=2)
+    _, axes = figures.new(3, rows=2)
     assert axes.shape == (2, 3)

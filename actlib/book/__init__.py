@@ -1,0 +1,1 @@
+"""What the chapters of the book share, apart from what a user of the library imports."""

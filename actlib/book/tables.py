@@ -1,0 +1,78 @@
+"""The book's tables: HTML that takes the page's colours."""
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import sympy as sp
+
+from actlib.accuracy import BAR, Profile
+
+
+class Table:
+    """A table of text, numbers and formulas.
+
+    Args:
+        header: Titles of the columns; empty for a table without.
+        rows: The cells; a SymPy expression is typeset, text in backquotes is code, `[text](target)` is a link, and a
+            verdict is marked.
+        caption: A line above it.
+        fold: What to click at to see it; empty for a table that stands open.
+    """
+
+    def __init__(self, header: Sequence[str], rows: Iterable[Sequence], caption: str = "", fold: str = ""):
+        self.header = list(header)
+        self.rows = [list(row) for row in rows]
+        self.caption = caption
+        self.fold = fold
+
+    def __repr__(self):
+        return "\n".join(" | ".join(map(str, row)) for row in [self.header, *self.rows] if row)
+
+    def _repr_html_(self):
+        caption = f"<caption>{self.caption}</caption>" if self.caption else ""
+        head = "".join(f'<th scope="col">{_cell(c)[0]}</th>' for c in self.header)
+        head = f"<thead><tr>{head}</tr></thead>" if head else ""
+        body = "".join(f"<tr>{''.join(map(_td, enumerate(row)))}</tr>" for row in self.rows)
+        # The class lets MathJax typeset formulas in here; the box scrolls on narrow screens, by keyboard too.
+        table = (
+            '<div class="act-scroll tex2jax_process" tabindex="0" role="region" aria-label="Table">'
+            f'<table class="act-table">{caption}{head}<tbody>{body}</tbody></table></div>'
+        )
+        return f'<details class="act-fold"><summary>{self.fold}</summary>{table}</details>' if self.fold else table
+
+
+def ulp_table(errors: Mapping[str, Mapping[str, Profile]]) -> Table:
+    """Largest errors in ulp, and how many inputs are off by more than the bar; argument as for `figures.ulp_figure`."""
+    largest = [[what, *(float(f"{e.max():.4g}") for e in by_name.values())] for what, by_name in errors.items()]
+    counts = [
+        [f"inputs whose {what} is off by more than {BAR} ulp", *(e.over for e in by_name.values())]
+        for what, by_name in errors.items()
+    ]
+    machines = {e.machine: name for by_name in errors.values() for name, e in by_name.items() if e.machine}
+    caption = "; ".join(f"Measured on {machine}" for machine in machines)
+    return Table(["largest error in ulp", *next(iter(errors.values()))], largest + counts, caption)
+
+
+def _cell(value: object) -> tuple[str, str]:
+    """HTML of a cell and its class."""
+    if isinstance(value, (sp.Basic, sp.MatrixBase)):
+        return rf"\({sp.latex(value)}\)", "act-math"
+    if isinstance(value, (bool, np.bool_)):
+        return ("yes" if value else "no"), ""
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.4g}", "act-number"
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}", "act-number"
+    text = html.escape(str(value), quote=False)
+    verdict = {"holds": "act-holds", "holds in part": "act-part", "does not hold": "act-fails"}.get(text, "")
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+    return re.sub(r"\[([^\]]+)\]\(([^\s)]+)\)", r'<a href="\2">\1</a>', text), verdict
+
+
+def _td(numbered: tuple[int, object]) -> str:
+    index, value = numbered
+    text, style = _cell(value)
+    style = f' class="{style}"' if style else ""
+    return f'<th scope="row"{style}>{text}</th>' if index == 0 else f"<td{style}>{text}</td>"

@@ -1,0 +1,155 @@
+"""A processor whose last bits differ: torch's own functions, random numbers and sums, off by an ulp here and there.
+
+Instruction sets, libraries of mathematics and numbers of threads change the last bits of what PyTorch computes. Here
+these bits are changed on purpose: each function that is not a single IEEE operation gives one of the neighbours of the
+nearest number, which of them depends on the bits of the number and on a seed. What a notebook shows must not change.
+"""
+
+import functools
+
+import numpy as np
+import scipy.special
+import torch
+
+_LIBRARIES = []  # a library undoes what it has done when it dies
+
+
+def shaken(values: torch.Tensor, seed: int) -> torch.Tensor:
+    """The tensor with a quarter of its numbers moved one ulp up and a quarter one ulp down, by a hash of their bits."""
+    if values.dtype in (torch.float16, torch.bfloat16):
+        return values
+    array = values.detach().numpy()
+    bits = array.view({4: np.uint32, 8: np.uint64}[array.itemsize]).astype(np.uint64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mixed = (bits + np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(62)
+        up, down = np.nextafter(array, np.inf, dtype=array.dtype), np.nextafter(array, -np.inf, dtype=array.dtype)
+    moved = np.where(mixed == 0, up, np.where(mixed == 1, down, array))
+    moved = np.where(np.isfinite(array) & (array != 0) & np.isfinite(moved), moved, array)
+    return torch.from_numpy(np.asarray(moved))
+
+
+def _wide(x):
+    return (x.float() if x.dtype in (torch.float16, torch.bfloat16) else x).detach().numpy()
+
+
+def _phi(x):
+    return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+
+
+def _gelu(x, *, approximate="none"):
+    if approximate == "tanh":
+        return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    return x / 2 * (1 + scipy.special.erf(x / np.sqrt(2)))
+
+
+def _gelu_backward(g, x, *, approximate="none"):
+    if approximate == "tanh":
+        t = np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))
+        return g * ((1 + t) / 2 + x / 2 * (1 - t * t) * np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x * x))
+    return g * ((1 + scipy.special.erf(x / np.sqrt(2))) / 2 + x * _phi(x))
+
+
+def _silu_backward(g, x):
+    s = scipy.special.expit(x)
+    return g * s * (1 + x * (1 - s))
+
+
+def _elu(x, alpha=1, scale=1, input_scale=1):
+    return scale * np.where(x > 0, x, alpha * np.expm1(input_scale * np.minimum(x, 0)))
+
+
+def _softplus(x, beta=1, threshold=20):
+    return np.where(x * beta > threshold, x, np.log1p(np.exp(np.minimum(x * beta, threshold))) / beta)
+
+
+def _softmax(x, dim, half_to_float=False):  # noqa: ARG001 - torch's signature
+    e = np.exp(x - x.max(dim, keepdims=True))
+    return e / e.sum(dim, keepdims=True)
+
+
+def _log_softmax(x, dim, half_to_float=False):  # noqa: ARG001 - torch's signature
+    return x - scipy.special.logsumexp(x, axis=dim, keepdims=True)
+
+
+def _softmax_backward(g, y, dim, input_dtype):  # noqa: ARG001 - torch's signature
+    return g * y - y * (g * y).sum(dim, keepdims=True)
+
+
+def _log_softmax_backward(g, y, dim, input_dtype):  # noqa: ARG001 - torch's signature
+    return g - np.exp(y) * g.sum(dim, keepdims=True)
+
+
+def _product(a, b):
+    half = a.shape[-1] // 2  # summed in another order
+    return a[..., half:] @ b[..., half:, :] + a[..., :half] @ b[..., :half, :]
+
+
+FUNCTIONS = {
+    **{
+        n: getattr(np, n)
+        for n in ("exp", "exp2", "expm1", "log", "log1p", "log2", "tanh", "sin", "cos", "sinh", "cosh")
+    },
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "atan": np.arctan,
+    "sigmoid": scipy.special.expit,
+    "erf": scipy.special.erf,
+    "erfc": scipy.special.erfc,
+    "silu": lambda x: x * scipy.special.expit(x),
+    "gelu": _gelu,
+    "elu": _elu,
+    "softplus": _softplus,
+    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "sigmoid_backward": lambda g, y: g * y * (1 - y),
+    "tanh_backward": lambda g, y: g * (1 - y * y),
+    "silu_backward": _silu_backward,
+    "gelu_backward": _gelu_backward,
+    "_softmax": _softmax,
+    "_log_softmax": _log_softmax,
+    "_softmax_backward_data": _softmax_backward,
+    "_log_softmax_backward_data": _log_softmax_backward,
+    "mm": _product,
+    "bmm": _product,
+    "addmm": lambda c, a, b, *, beta=1, alpha=1: beta * c + alpha * _product(a, b),
+    "dot": lambda a, b: np.asarray((a * b).sum()),
+    "mv": lambda a, b: (a * b).sum(-1),
+}
+
+
+def install(seed: int = 1) -> None:
+    """Changes the last bits of torch's functions in this process, for good."""
+
+    def kernel(function, first, *rest, **options):
+        tensors = [first, *(t for t in rest if isinstance(t, torch.Tensor))]
+        dtype = functools.reduce(torch.promote_types, [t.dtype for t in tensors])
+        if not dtype.is_floating_point:
+            dtype = torch.get_default_dtype()
+        arguments = [_wide(t.to(dtype)) if isinstance(t, torch.Tensor) else t for t in (first, *rest)]
+        with np.errstate(all="ignore"):
+            result = np.asarray(function(*arguments, **options), dtype=arguments[0].dtype)
+        return shaken(torch.from_numpy(result.copy()), seed).to(dtype)
+
+    library = torch.library.Library("aten", "IMPL")
+    for name, function in FUNCTIONS.items():
+        library.impl(name, functools.partial(kernel, function), "CPU")
+    _LIBRARIES.append(library)
+
+    def after(owner, name):
+        original = getattr(owner, name)
+
+        @functools.wraps(original)
+        def shaking(*arguments, **options):
+            result = original(*arguments, **options)
+            if result.dtype in (torch.float32, torch.float64) and result.device.type == "cpu":
+                result.data.copy_(shaken(result.data.contiguous(), seed))  # .data: autograd must not see it
+            return result
+
+        setattr(owner, name, shaking)
+
+    for owner, names in {
+        torch: ("randn", "normal", "linspace", "logspace"),
+        torch.Tensor: ("normal_", "sum", "mean", "var", "std", "norm", "logsumexp", "cumsum"),
+    }.items():
+        for name in names:
+            after(owner, name)

@@ -1,0 +1,119 @@
+"""What is kept of measurements, and how it is read."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from actlib.book import measurements
+
+
+def test_stored_cost_reads_what_the_benchmark_keeps(tmp_path):
+    row = {"function": "tanh", "dtype": "float32", "task": "value"}
+    rows = [
+        row | {"elements": n, "ratio to copy": {"actlib": [1, t, 9], "torch": [0, 2.0, 9]}}
+        for n, t in ((64, 4.0), (8, 3.0))
+    ]
+    on_gpu = [r | {"seconds": {}} for r in rows]
+    (tmp_path / "a.json").write_text(json.dumps({"device": "a GPU", "rows": on_gpu}))
+    (tmp_path / "b.json").write_text(json.dumps({"device": "a CPU", "rows": rows}))
+    cost = measurements.stored_cost("tanh", results=tmp_path)
+    assert (cost.device, cost.elements) == ("a CPU", [8, 64])
+    assert cost.times == {"actlib": [3.0, 4.0], "torch": [2.0, 2.0]}
+    assert cost.ratio("actlib", "torch") == [1.5, 2.0]
+    with pytest.raises(LookupError, match="python -m benchmarks elu"):
+        measurements.stored_cost("elu", results=tmp_path)
+
+
+def results_of_softmax(folder, **more):
+    row = {"function": "softmax", "dtype": "float32", "task": "value", "bytes to copy": 1.0}
+    rows = [
+        row | {"elements": n, "row": length, "ratio to copy": {"copy": [1, 1, 1], "torch": [1, t, 9]} | slow} | more
+        for n, length, t, slow in (
+            (4096, 1024, 2.0, {}),
+            (512, 512, 4.0, {"jax": [1, 8.0, 9]}),
+            (4096, 128, 5.0, {}),
+        )
+    ]
+    (folder / "a.json").write_text(json.dumps({"device": "a chip", "rows": rows, "versions": {"torch": "2"}}))
+    (results,) = measurements.stored_results(folder)
+    return results
+
+
+def test_costs_by_size_are_of_rows_of_the_usual_length(tmp_path):
+    results = results_of_softmax(tmp_path)
+    cost = results.cost("softmax")
+    assert cost.elements == [512, 4096]
+    assert cost.times["torch"] == [4.0, 2.0]
+    assert cost.shares["torch"] == [0.25, 0.5]
+    assert "copy" not in cost.shares
+    assert cost.times["jax"][0] == 8.0
+    assert math.isnan(cost.times["jax"][1])
+    assert cost.seconds == {}
+    assert results.cost("softmax", task="gradient").elements == []
+    assert measurements.stored_cost("softmax", results=tmp_path).elements == cost.elements
+
+
+def test_costs_by_length_of_the_rows(tmp_path):
+    cost = results_of_softmax(tmp_path).cost_by_row("softmax")
+    assert (cost.elements, cost.times["torch"]) == ([128, 1024], [5.0, 2.0])
+
+
+def test_results_of_a_gpu_have_seconds(tmp_path):
+    results = results_of_softmax(tmp_path, seconds={"torch": [1e-6, 2e-6, 3e-6]})
+    assert results.gpu
+    assert results.cost("softmax").seconds["torch"] == [2e-6, 2e-6]
+    assert (results.functions, results.versions) == (["softmax"], {"torch": "2"})
+
+
+def test_a_measurement_is_taken_when_asked_for_and_then_kept(tmp_path, monkeypatch):
+    taken = []
+
+    def measure():
+        taken.append(1)
+        return {"worst": math.inf, "of": [1, 0.25]}
+
+    with pytest.raises(LookupError, match="nothing is kept of 'speed'"):
+        measurements.kept("speed", measure, tmp_path)
+    monkeypatch.setenv("ACTLIB_MEASURE", "1")
+    now = measurements.kept("speed", measure, tmp_path)
+    measurements.kept("other", lambda: 1, tmp_path)
+    monkeypatch.delenv("ACTLIB_MEASURE")
+    later = measurements.kept("speed", measure, tmp_path)
+    assert now == later
+    assert later.value == {"worst": math.inf, "of": [1, 0.25]}
+    assert f"torch {torch.__version__.partition('+')[0]}" in later.machine
+    assert len(taken) == 1
+
+
+def test_kept_errors_stand_beside_our_own(tmp_path, monkeypatch):
+    inputs = torch.tensor([-1.0, 0.5, 0.75, 3.0], dtype=torch.bfloat16)
+    calls = []
+
+    def judge(functions):
+        calls.extend(functions)
+        return {"value": {name: np.array(error) for name, error in functions.items()}}
+
+    monkeypatch.setattr(measurements.kept, "__defaults__", (tmp_path,))
+    arguments = "f", inputs, judge, {"ours": [0.5, 0, 0.25, 0.5]}, {"theirs": [2.0, 1.23456, np.inf, 0.5]}
+    monkeypatch.setenv("ACTLIB_MEASURE", "1")
+    measurements.errors(*arguments)
+    monkeypatch.delenv("ACTLIB_MEASURE")
+    calls.clear()
+    value = measurements.errors(*arguments)["value"]
+    assert calls == ["ours"]
+    assert list(value) == ["ours", "theirs"]
+    assert value["theirs"].largest.tolist() == [2.0, 1.235, np.inf, 0.5]
+    assert (value["theirs"].over, value["theirs"].count, value["theirs"].share) == (3, 4, 0.75)
+    assert (value["ours"].machine, bool(value["theirs"].machine)) == ("", True)
+
+
+def test_kept_results_name_their_machine():
+    files = list(measurements.PEERS.glob("*.json"))
+    assert files
+    for file in files:
+        report = json.loads(file.read_text(encoding="utf-8"))
+        assert report.keys() == {"machine", "values"}
+        assert file == measurements.file_of(file.parent, report["machine"].partition(", torch")[0])

@@ -1,0 +1,147 @@
+"""The experiments measure what they say."""
+
+import math
+import statistics
+
+import pytest
+import torch
+
+from actlib.book import training
+
+
+def test_a_linear_stack_keeps_the_gradient_that_its_gain_says():
+    # Each entry of W^T g has variance gain^2 times that of g; a width of 256 makes chance small.
+    for gain in (0.5, 1.0, 2.0):
+        norms = training.gradient_norms(lambda z: z, depth=8, width=256, gain=gain)
+        assert training.factor_per_layer(norms) == pytest.approx(gain, rel=0.1)
+
+
+def test_relu_keeps_the_gradient_under_he_initialisation():
+    norms = training.gradient_norms(torch.relu, depth=10, width=512, gain=math.sqrt(2))
+    assert training.factor_per_layer(norms) == pytest.approx(1, rel=0.1)
+
+
+def test_gradient_norms_are_those_of_autograd():
+    generator = torch.Generator().manual_seed(3)
+    layers = training.stack(torch.tanh, 2, 5, generator=generator)
+    first, _, second, _ = layers
+    h = torch.randn(4, 5, dtype=torch.float64, generator=generator)
+    upstream = torch.randn(4, 5, dtype=torch.float64, generator=generator)
+    z1 = first(h)
+    z2 = second(torch.tanh(z1))
+    at_second = upstream * (1 - torch.tanh(z2) ** 2)
+    at_first = (at_second @ second.weight) * (1 - torch.tanh(z1) ** 2)
+    norms = training.gradient_norms(torch.tanh, depth=2, width=5, seed=3, batch=4)
+    assert norms == pytest.approx([at_first.norm().item(), at_second.norm().item()])
+
+
+def test_the_same_seed_gives_the_same_result():
+    assert training.gradient_norms(torch.tanh, seed=1) == training.gradient_norms(torch.tanh, seed=1)
+    assert training.gradient_norms(torch.tanh, seed=1) != training.gradient_norms(torch.tanh, seed=2)
+
+
+def test_what_is_kept_for_backward_is_counted():
+    x = torch.linspace(-2, 2, 5)
+    (kept,) = training.kept_for_backward(torch.exp, x)
+    assert torch.equal(kept, torch.exp(x))
+    assert len(training.kept_for_backward(lambda x: x * torch.exp(x), x)) == 3
+    assert training.kept_for_backward(lambda x: x + 1, x) == []
+
+
+def test_calibration_error_by_hand():
+    # Bin [0.2, 0.3): forecast 0.25, half came; bin [0.9, 1]: forecast 1, all came.
+    forecasts, outcomes = torch.tensor([0.25, 0.25, 1.0, 1.0]), torch.tensor([0.0, 1.0, 1.0, 1.0])
+    assert training.calibration_error(forecasts, outcomes) == pytest.approx(0.125)
+
+
+def test_exact_probabilities_of_two_gaussians_are_calibrated():
+    points, classes, probabilities = training.two_gaussians(200_000, seed=0)
+    # The standard error of a bin of 20,000 cases is 0.004.
+    assert training.calibration_error(probabilities, classes) < 0.01
+    assert points.shape == (200_000, 2)
+    assert classes.mean().item() == pytest.approx(0.5, abs=0.01)
+
+
+def test_digits_are_split_without_overlap():
+    images, labels, new_images, new_labels = training.digits(seed=0)
+    assert (len(images), len(labels), len(new_images), len(new_labels)) == (600, 600, 1197, 1197)
+    assert images.min() == 0
+    assert images.max() == 1
+    assert set(labels.tolist()) == set(range(10))
+
+
+def test_training_reaches_the_least_squares_solution():
+    points, classes, _ = training.two_gaussians(100, seed=0)
+    model = training.network([2, 1], torch.tanh, seed=0)
+    steps = []
+    last = training.train(model, lambda: (model(points)[:, 0] - classes).square().mean(), 400, watch=steps.append)
+    design = torch.cat([points, torch.ones(100, 1, dtype=torch.float64)], 1)
+    solution = torch.linalg.lstsq(design, classes[:, None]).solution
+    assert last == pytest.approx(((design @ solution)[:, 0] - classes).square().mean().item(), rel=1e-9)
+    assert steps == list(range(401))
+
+
+def test_a_network_has_its_activation_between_the_layers_only():
+    model = training.network([3, 5, 2], torch.relu, seed=0, gain=2.0)
+    assert [type(layer).__name__ for layer in model] == ["Linear", "_Function", "Linear"]
+    assert model[0].weight.std().item() == pytest.approx(2 / math.sqrt(3), rel=0.5)
+    assert not model[0].bias.any()
+
+
+def test_layer_statistics_by_hand():
+    model = training.network([2, 3, 1], torch.relu, seed=0)
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]))
+    inputs = torch.tensor([[1.0, 2.0], [3.0, -4.0]], dtype=torch.float64)
+    (layer,) = training.layer_statistics(model, inputs)  # activations (1, 2, 0) and (3, 0, 1)
+    assert layer.mean == pytest.approx(7 / 6)
+    assert layer.deviation == pytest.approx(statistics.stdev([1, 2, 0, 3, 0, 1]))
+    assert layer.zeros == pytest.approx(2 / 6)
+    assert layer.dead == 0
+    (layer,) = training.layer_statistics(model, inputs[:1])
+    assert layer.dead == pytest.approx(1 / 3)
+
+
+def test_statistics_of_each_layer_are_of_its_own_input():
+    model = training.stack(torch.tanh, 3, 16, generator=torch.Generator().manual_seed(0))
+    inputs = torch.randn(8, 16, dtype=torch.float64)
+    layers = training.layer_statistics(model, inputs)
+    for i, layer in enumerate(layers):
+        assert layer.deviation == pytest.approx(model[: 2 * i + 2](inputs).std().item())
+    assert len(layers) == 3
+
+
+def test_a_unit_is_dead_when_its_slope_is_zero_though_its_output_is_not():
+    model = training.network([1, 4, 1], lambda z: torch.where(z > 0, z, 0 * z - 1), seed=0)
+    with torch.no_grad():
+        model[0].bias.fill_(-100)
+    (layer,) = training.layer_statistics(model, torch.ones(3, 1, dtype=torch.float64))
+    assert (layer.dead, layer.zeros) == (1, 0)
+
+
+def test_training_on_digits_learns_and_keeps_its_history():
+    run = training.train_on_digits(torch.tanh, seed=0, hidden=(32,), steps=60)
+    assert len(run.losses) == len(run.accuracies) == 61
+    assert run.losses[0] > 2
+    assert run.loss == run.losses[-1] < 0.5
+    assert run.accuracy == run.accuracies[-1] > 0.8
+    step = run.steps_to(0.8)
+    assert run.accuracies[step] >= 0.8 > max(run.accuracies[:step])
+    assert run.steps_to(1.01) == math.inf
+    assert run.images.shape == (600, 64)
+    assert [tuple(p.shape) for p in run.model.parameters()] == [(32, 64), (32,), (10, 32), (10,)]
+
+
+def test_training_on_digits_depends_on_its_seed_alone():
+    first, again, other = (training.train_on_digits(torch.tanh, seed, steps=3) for seed in (1, 1, 2))
+    assert first.losses == again.losses != other.losses
+
+
+def test_training_on_digits_takes_down_what_is_asked():
+    often = training.train_on_digits(torch.tanh, 0, hidden=(16,), steps=20)
+    seldom = training.train_on_digits(torch.tanh, 0, hidden=(16,), steps=20, every=10)
+    assert seldom.losses == often.losses[::10]
+    assert seldom.accuracies == often.accuracies[::10]
+    assert seldom.steps_to(seldom.accuracies[1]) == 10
+    with pytest.raises(ValueError, match="every must divide the number of steps, but 7 came for 20 steps"):
+        training.train_on_digits(torch.tanh, 0, steps=20, every=7)
