@@ -1,13 +1,16 @@
 """A pytest plugin that asks nbval itself whether it would notice a changed output. It runs no notebook.
 
-For each output that nbval compares, in each of its formats, one character is changed, and nbval's own comparison is
-called with what is stored and what was changed. The answers are written to the file that FALSIFIER_REPORT names.
+For each output that nbval compares, in each of its formats, one character is changed; each output is left out once; and
+one more is added, to silent cells too. nbval's own comparison is called with what is stored and what was changed. The
+answers are written to the file that FALSIFIER_REPORT names.
 """
 
 import copy
 import json
 import os
 import re
+
+import nbformat
 
 
 def changed(text: str) -> str:
@@ -18,8 +21,10 @@ def changed(text: str) -> str:
 
 
 def falsified(outputs: list) -> list[tuple[str, list]]:
-    """Every copy of the outputs in which one format of one output is changed, with a word on which."""
-    copies = []
+    """Every copy of the outputs in which one thing is changed, with a word on which."""
+    more = nbformat.v4.new_output("display_data", {"text/plain": "one more"})
+    copies = [("one more", [*copy.deepcopy(outputs), more])]
+    copies += [(f"without output {i}", copy.deepcopy(outputs[:i] + outputs[i + 1 :])) for i in range(len(outputs))]
     for number, output in enumerate(outputs):
         formats = ["text"] if output.output_type == "stream" else list(output.data)
         for name in formats:

@@ -5,6 +5,7 @@ ours. PyTorch's depend on the processor in their last digits. With ACTLIB_MEASUR
 measure these anew, on the machine at hand, and keep them; `python -m actlib.book.measurements` runs them so.
 """
 
+import argparse
 import collections
 import functools
 import json
@@ -13,7 +14,7 @@ import os
 import pathlib
 import platform
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -264,16 +265,18 @@ def stored_cost(
     raise LookupError(f"no result in {results} has {wanted}: run python -m benchmarks {function}")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Executes the chapters with measuring switched on; outputs are not stored."""
     import nbclient
     import nbformat
+    import tqdm
 
+    parser = argparse.ArgumentParser(prog="python -m actlib.book.measurements", description=main.__doc__)
+    parser.add_argument("chapters", nargs="*", type=pathlib.Path, metavar="NOTEBOOK", help="default: all of book/")
+    paths = parser.parse_args(arguments).chapters or sorted(pathlib.Path("book").glob("*.ipynb"))
     os.environ["ACTLIB_MEASURE"] = "1"
-    for path in sorted(pathlib.Path("book").glob("*.ipynb")):
-        if re.search(r"measurements\.(errors|kept)", path.read_text(encoding="utf-8")):
-            nbclient.execute(nbformat.read(path, nbformat.NO_CONVERT), cwd=path.parent, timeout=None)
-            print(path)  # noqa: T201 - a command
+    for path in tqdm.tqdm([p for p in paths if re.search(r"measurements\.(errors|kept)", p.read_text("utf-8"))]):
+        nbclient.execute(nbformat.read(path, nbformat.NO_CONVERT), cwd=path.parent, timeout=None)
 
 
 if __name__ == "__main__":
