@@ -1,8 +1,9 @@
-"""A processor whose last bits differ: torch's own functions, random numbers and sums, off by an ulp here and there.
+"""A processor whose last bits differ: torch's own functions, random numbers and sums, rounded the other way.
 
 Instruction sets, libraries of mathematics and numbers of threads change the last bits of what PyTorch computes. Here
-these bits are changed on purpose: each function that is not a single IEEE operation gives one of the neighbours of the
-nearest number, which of them depends on the bits of the number and on a seed. What a notebook shows must not change.
+these bits are changed on purpose. A function gives, instead of the float32 number nearest to the truth, sometimes the
+one on the truth's other side, as every implementation within one ulp may; which of them depends on the bits and on a
+seed. In float64 it gives sometimes a neighbour. What a notebook shows must not change.
 """
 
 import functools
@@ -16,25 +17,35 @@ _LIBRARIES = []  # a library undoes what it has done when it dies
 
 
 _STEPS = np.array([1, -1, 0, 0])
+_CERTAIN = 0.1  # ulp: so near to the truth every implementation finds the nearest number
 
 
-def shaken(values: torch.Tensor, seed: int) -> torch.Tensor:
-    """The tensor with a quarter of its numbers an ulp larger and a quarter an ulp smaller, by a hash of their bits."""
-    array = np.atleast_1d(values.numpy())
+def _some(array: np.ndarray, seed: int) -> np.ndarray:
+    """For each number 0 to 3, by a hash of its bits."""
+    bits = array.view({4: np.int32, 8: np.int64}[array.itemsize]).astype(np.uint64)
+    return (bits + np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(62)
+
+
+def shaken(array: np.ndarray, seed: int) -> np.ndarray:
+    """A quarter of the numbers an ulp larger and a quarter an ulp smaller; multiples of 1/4 stay, as what is exact."""
     integers, exponent = {
         4: (np.int32, np.int32(0x7F800000)),
         8: (np.int64, np.int64(0x7FF0000000000000)),
     }[array.itemsize]
     bits = array.view(integers)
-    mixed = (bits.astype(np.uint64) + np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
-    step = _STEPS[mixed >> np.uint64(62)].astype(integers)
-    normal = (bits & exponent) != 0
-    normal &= ((bits + 1) & exponent) != exponent  # neither infinite nor NaN, nor the largest number
-    return torch.from_numpy((bits + step * normal).view(array.dtype)).reshape(values.shape)
+    moves = ((bits & exponent) != 0) & (((bits + 1) & exponent) != exponent)  # no infinity, no NaN, not the largest
+    with np.errstate(invalid="ignore", over="ignore"):
+        moves &= array * 4 != np.rint(array * 4)
+    return (bits + _STEPS[_some(array, seed)].astype(integers) * moves).view(array.dtype)
 
 
-def _wide(x):
-    return (x.float() if x.dtype in (torch.float16, torch.bfloat16) else x).detach().numpy()
+def faithful(truth: np.ndarray, seed: int) -> np.ndarray:
+    """One of the two float32 numbers about the truth."""
+    with np.errstate(all="ignore"):
+        nearest = truth.astype(np.float32)
+        other = np.nextafter(nearest, np.sign(truth - nearest) * np.float32(np.inf), dtype=np.float32)
+        far = np.abs(truth - nearest) > _CERTAIN * np.abs(other - nearest)
+    return np.where(far & np.isfinite(other) & (_some(nearest, seed) < 2), other, nearest)
 
 
 def _phi(x):
@@ -130,10 +141,11 @@ def install(seed: int = 1) -> None:
         dtype = functools.reduce(torch.promote_types, [t.dtype for t in tensors])
         if not dtype.is_floating_point:
             dtype = torch.get_default_dtype()
-        arguments = [_wide(t.to(dtype)) if isinstance(t, torch.Tensor) else t for t in (first, *rest)]
+        arguments = [t.detach().double().numpy() if isinstance(t, torch.Tensor) else t for t in (first, *rest)]
         with np.errstate(all="ignore"):
-            result = np.asarray(function(*arguments, **options), dtype=arguments[0].dtype)
-        return shaken(torch.from_numpy(result.copy()), seed).to(dtype)
+            truth = np.asarray(function(*arguments, **options))
+        change = shaken if dtype == torch.float64 else faithful
+        return torch.from_numpy(change(np.atleast_1d(truth), seed).reshape(truth.shape)).to(dtype)
 
     library = torch.library.Library("aten", "IMPL")
     for name, function in FUNCTIONS.items():
@@ -147,7 +159,9 @@ def install(seed: int = 1) -> None:
         def shaking(*arguments, **options):
             result = original(*arguments, **options)
             if result.dtype in (torch.float32, torch.float64) and result.device.type == "cpu":
-                result.data.copy_(shaken(result.data.contiguous(), seed))  # .data: autograd must not see it
+                flat = result.data.reshape(-1).numpy()
+                changed = torch.from_numpy(shaken(flat, seed)).reshape(result.shape)
+                result.data.copy_(changed)  # .data: autograd must not see it
             return result
 
         setattr(owner, name, shaking)

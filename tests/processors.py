@@ -70,6 +70,7 @@ PROCESSORS = {
             "OPENBLAS_CORETYPE": "Haswell",
             "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
             "OMP_NUM_THREADS": "4",
+            "MKL_DYNAMIC": "FALSE",  # which would take no more threads than there are cores
         },
         level=3,
     ),
@@ -125,15 +126,23 @@ def missing(processor: Processor) -> str:
     return f"this processor lacks {', '.join(lacking)}" if lacking else ""
 
 
-def run(name: str, what: Sequence[str] = WHAT, workers: str = "auto") -> int:
-    """Runs notebooks and tests on a processor of the table; gives pytest's exit code."""
+def run(name: str, what: Sequence[str] = WHAT, workers: str = "auto", *, quiet: bool = False) -> tuple[int, str]:
+    """Runs notebooks and tests on a processor of the table; gives pytest's exit code, and its output if quiet."""
     options = ["--nbval", "-p", "processors", "-p", "no:cacheprovider", "--no-header", "-q", "-n", workers]
     options += ["--dist", "loadscope", "--no-loadscope-reorder"] if workers != "0" else []
-    # The bars of accuracy are what is the same on every processor; speed and bits of kernels are tested elsewhere.
     with tempfile.TemporaryDirectory() as folder:
         environment = PROCESSORS[name].environment(pathlib.Path(folder))
         command = [sys.executable, "-m", "pytest", *options, *what]
-        return subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode
+        done = subprocess.run(
+            command,
+            env={k: v for k, v in environment.items() if not k.startswith("PYTEST_")},
+            cwd=ROOT,
+            check=False,
+            stdout=subprocess.PIPE if quiet else None,
+            stderr=subprocess.STDOUT if quiet else None,
+            encoding="utf-8",
+        )
+    return done.returncode, done.stdout or ""
 
 
 def pytest_configure() -> None:
@@ -156,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             told.append(f"{name}: left out, {why}")
             continue
         start = time.monotonic()
-        code = run(name, chosen.only, chosen.workers)
+        code, _ = run(name, chosen.only, chosen.workers)
         failed |= code != 0
         told.append(f"{name}: {'passed' if code == 0 else 'FAILED'} in {(time.monotonic() - start) / 60:.1f} min")
     print("", *told, sep="\n")
