@@ -270,7 +270,6 @@ class TestInACompiler:
         assert not any("actlib" in str(node.target) for node in program.graph.nodes)
         torch.testing.assert_close(program.module()(given), Model()(given))
 
-    @pytest.mark.filterwarnings("ignore:.torch._prims_common.check. is deprecated")  # by torch's own compiler
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
     @pytest.mark.parametrize("transform", ["grad", "vmap", "vmap of grad", "jacrev", "jacfwd"])
     def test_transforms_of_torch_func(self, transform, dtype):
