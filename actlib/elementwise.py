@@ -96,7 +96,7 @@ class Elementwise:
         """The outputs for inputs and parameters in order, as the class describes."""
         if torch.compiler.is_compiling():
             self._prepare()
-            return self._leaf(*arguments)
+            return self._leaves[0](*arguments)
         return self._checked(*arguments)
 
     def __repr__(self):
@@ -180,8 +180,8 @@ class Elementwise:
 
     @constant
     def _prepare(self) -> None:
-        if not hasattr(self, "_leaf"):
-            self._leaf = leaf(self.name, self._checked)
+        if not hasattr(self, "_leaves"):
+            self._leaves = (leaf(self.name, self._checked),)  # in a tuple: torch 2.7 looks into an attribute
 
     @functools.cached_property
     def _function(self):
