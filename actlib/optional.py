@@ -65,7 +65,7 @@ class Optional:
 
 
 LLVMLITE = Optional("llvmlite", "llvmlite", "0.45", "computes on the CPU by torch operations, which take longer")
-TRITON = Optional("triton", "triton", "3.2", "computes on GPUs by torch operations, which take longer")
+TRITON = Optional("triton", "triton", "3.3", "computes on GPUs by torch operations, which take longer")
 FLINT = Optional("python-flint", "flint", "0.7", "has no exact references")
 
 _SAID: set[Optional] = set()
