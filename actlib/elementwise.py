@@ -19,6 +19,7 @@ from torch.autograd import forward_ad
 from actlib.backends import torch_runner
 from actlib.formula import source
 from actlib.formula.primitives import derivative, scaled, stable
+from actlib.optional import LLVMLITE, TRITON
 
 REALS = (numbers.Real, torch.SymInt, torch.SymFloat)
 """Numbers, known or not yet, while a graph is made."""
@@ -95,7 +96,7 @@ class Elementwise:
         """The outputs for inputs and parameters in order, as the class describes."""
         if torch.compiler.is_compiling():
             self._prepare()
-            return self._leaf(*arguments)
+            return self._leaves[0](*arguments)
         return self._checked(*arguments)
 
     def __repr__(self):
@@ -179,8 +180,8 @@ class Elementwise:
 
     @constant
     def _prepare(self) -> None:
-        if not hasattr(self, "_leaf"):
-            self._leaf = leaf(self.name, self._checked)
+        if not hasattr(self, "_leaves"):
+            self._leaves = (leaf(self.name, self._checked),)  # in a tuple: torch 2.7 looks into an attribute
 
     @functools.cached_property
     def _function(self):
@@ -204,7 +205,7 @@ class Elementwise:
         if compute == torch.float32:
             if runs_kernels(x):
                 return self.run_kernel(arguments, x.shape, dtypes)
-            if self._has_machine_code:
+            if x.is_cpu and self._has_machine_code:
                 runner = llvm_runner()
                 if runner.takes(arguments):
                     return runner.run(self.name, self.torch_source, arguments, x.shape, dtypes)
@@ -358,21 +359,13 @@ def broadcasts(shape: torch.Size, target: torch.Size) -> bool:
 
 @functools.cache
 def _has_triton() -> bool:
-    try:
-        import triton  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return TRITON.load("actlib.backends.triton_runner") is not None
 
 
 @functools.cache
 def llvm_runner() -> ModuleType | None:
-    """The runner of machine code for the CPU; None where llvmlite is not installed."""
-    try:
-        from actlib.backends import llvm_runner
-    except ImportError:
-        return None
-    return llvm_runner
+    """The runner of machine code for the CPU; None where llvmlite does not serve."""
+    return LLVMLITE.load("actlib.backends.llvm_runner")
 
 
 def runs_kernels(x: Tensor) -> bool:

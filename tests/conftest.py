@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import warnings
 
 import filelock
 import numpy as np
@@ -35,6 +36,25 @@ def need(condition: object, what: str) -> None:
 def same_on_every_run():
     torch.manual_seed(0)
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def warnings_are_about_the_caller(monkeypatch):
+    """A warning that names no module is taken to be about the one that called what warns.
+
+    So what torch tells itself, which pyproject.toml lets pass, is told from what it tells us.
+    """
+    plain = warnings.warn
+
+    def warn(message, category=None, stacklevel=1, *arguments, **options):
+        if stacklevel == 1:
+            frame = sys._getframe(1)
+            warner = frame.f_globals.get("__name__")
+            while frame and frame.f_globals.get("__name__") == warner:
+                frame, stacklevel = frame.f_back, stacklevel + 1
+        plain(message, category, stacklevel + 1, *arguments, **options)
+
+    monkeypatch.setattr(warnings, "warn", warn)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import itertools
 import multiprocessing
 import struct
-import subprocess
 import sys
 
 import llvmlite.binding as llvm
@@ -71,7 +70,7 @@ def test_agrees_with_plain_torch(activation, dtype, monkeypatch):
 def test_zero_keeps_its_sign(name):
     zeros = torch.tensor([-0.0, 0.0] * 10)
     activation = ACTIVATIONS[name]
-    assert torch.equal(activation.op(zeros, *values(activation)).signbit(), activation.torch(zeros).signbit())
+    assert torch.equal(activation.op(zeros, *values(activation)).signbit(), zeros.signbit())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
@@ -142,6 +141,7 @@ class TestThreads:
         if sys.platform == "linux":
             assert llvm_runner._TEAM is not None
 
+    @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # since Python 3.12: what is tested here
     def test_one_thread_survives_a_fork(self):
         actlib.gelu(torch.randn(100))
         child = multiprocessing.get_context("fork").Process(target=actlib.gelu, args=(torch.randn(100),))
@@ -214,21 +214,6 @@ def test_gradients_expanded_from_one_number_and_parameters_of_one_element():
     torch.testing.assert_close((points.grad, beta.grad), expected)
 
 
-def test_works_without_llvmlite():
-    program = """
-import sys
-sys.modules["llvmlite"] = None
-import torch, actlib
-x = torch.linspace(-3, 3, 50, requires_grad=True)
-y = actlib.gelu(x).sum() + actlib.softmax(x, 0).square().sum()
-y.backward()
-assert not actlib.ACTIVATIONS["gelu"].op._has_machine_code
-z = torch.nn.functional.gelu(x).sum() + torch.softmax(x, 0).square().sum()
-assert torch.allclose(x.grad, torch.autograd.grad(z, x)[0], atol=1e-6)
-"""
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
-
-
 class TestInACompiler:
     @pytest.mark.parametrize("name", ["swiglu", "gelu"])
     def test_the_kernel_is_called_and_gives_the_same_bits(self, name):
@@ -270,7 +255,6 @@ class TestInACompiler:
         assert not any("actlib" in str(node.target) for node in program.graph.nodes)
         torch.testing.assert_close(program.module()(given), Model()(given))
 
-    @pytest.mark.filterwarnings("ignore:.torch._prims_common.check. is deprecated")  # by torch's own compiler
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
     @pytest.mark.parametrize("transform", ["grad", "vmap", "vmap of grad", "jacrev", "jacfwd"])
     def test_transforms_of_torch_func(self, transform, dtype):

@@ -149,7 +149,7 @@ class _Operation:
             return torch.empty_like(x, memory_format=torch.contiguous_format)
         if compute == torch.float32 and elementwise.runs_kernels(x):
             return self.run_kernel(dim, mask, tensors)
-        if compute == torch.float32 and elementwise.llvm_runner():
+        if compute == torch.float32 and x.is_cpu and elementwise.llvm_runner():
             if elementwise.llvm_runner().takes(tensors):
                 return self._masked(mask, tensors, lambda *ts: llvm_softmax().run(self.logarithm, dim, ts))
             if elementwise.llvm_runner().serves_compilers(tensors):
@@ -179,7 +179,7 @@ class _Operation:
 
 @functools.cache
 def llvm_softmax() -> ModuleType | None:
-    """Machine code for rows on the CPU; None where llvmlite is not installed."""
+    """Machine code for rows on the CPU; None where llvmlite does not serve."""
     if elementwise.llvm_runner() is None:
         return None
     from actlib.backends import llvm_softmax

@@ -33,6 +33,16 @@ NUMBER = "number"
 NAN = "0x7FF8000000000000"
 
 
+def check() -> None:
+    """Makes a kernel and runs it: an error is raised where LLVM does not serve this machine."""
+    # In memory of its own: the first call may come while torch makes tensors without data.
+    given, made = (ctypes.c_float * 1)(0.5), (ctypes.c_float * 1)()
+    kernel = make("half", "def half(x):\n    return 0.5*x\n", ("float32",), ("float32",))
+    kernel(1, 1, ctypes.addressof(made), ctypes.addressof(given))
+    if made[0] != 0.25:
+        raise RuntimeError(f"a kernel computed {made[0]} instead of 0.25")
+
+
 def takes(arguments: Sequence[Tensor | float]) -> bool:
     """Whether all tensors among the arguments are ordinary CPU tensors, not empty, of types that kernels read."""
     return all(a.dtype in DTYPES and is_plain(a) and a.numel() for a in arguments if isinstance(a, Tensor))

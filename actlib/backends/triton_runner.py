@@ -17,6 +17,16 @@ from actlib.backends.torch_runner import flatten, leader
 
 BLOCK = 1024
 
+OLDEST = 70
+"""Ten times the compute capability that a GPU needs."""
+
+
+def check() -> None:
+    """Raises an error where Triton does not serve the current GPU: without its driver, or a C compiler, say."""
+    target = triton.runtime.driver.active.get_current_target()
+    if target.backend == "cuda" and target.arch < OLDEST:
+        raise RuntimeError(f"kernels need compute capability {OLDEST / 10}, but the GPU has {target.arch / 10}")
+
 
 def load(name: str, source: str, primitives: dict | None = None) -> Callable:
     """The kernel that the source defines; triton reads its text through `inspect`, so it is given lines."""
