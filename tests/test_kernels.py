@@ -13,9 +13,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+import triton
 from formulas import CASES, ELEMENTWISE, applied, every_elementwise, values, x
 
-from actlib import accuracy, elementwise
+from actlib import accuracy, elementwise, optional
 from actlib.backends import torch_runner, triton_runner
 from actlib.formula.primitives import Primitive
 
@@ -221,7 +222,8 @@ def test_every_kernel_compiles_for_both_generations(compiled):
 
 
 def test_registers_suffice(compiled):
-    spilled = [k["name"] for k in compiled if k["local"] or (k["stack"] and not k["trigonometric"])]
+    room = 0 if optional._numbers(triton.__version__) >= (3, 7) else 8  # bytes: older compilers put a number aside
+    spilled = [k["name"] for k in compiled if k["local"] or (k["stack"] > room and not k["trigonometric"])]
     assert not spilled
 
 
