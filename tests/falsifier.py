@@ -7,6 +7,7 @@ called with what is stored and what was changed. The answers are written to the 
 import copy
 import json
 import os
+import pathlib
 import re
 
 
@@ -43,5 +44,4 @@ def pytest_collection_modifyitems(items):
                 "compared": bool(item.options["check"]),
             }
         )
-    with open(os.environ["FALSIFIER_REPORT"], "w") as file:
-        json.dump(report, file)
+    pathlib.Path(os.environ["FALSIFIER_REPORT"]).write_text(json.dumps(report), encoding="utf-8")

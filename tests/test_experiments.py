@@ -173,8 +173,8 @@ def test_stored_cost_reads_what_the_benchmark_keeps(tmp_path):
         for n, t in ((64, 4.0), (8, 3.0))
     ]
     on_gpu = [r | {"seconds": {}} for r in rows]
-    (tmp_path / "a.json").write_text(json.dumps({"device": "a GPU", "rows": on_gpu}))
-    (tmp_path / "b.json").write_text(json.dumps({"device": "a CPU", "rows": rows}))
+    (tmp_path / "a.json").write_text(json.dumps({"device": "a GPU", "rows": on_gpu}), encoding="utf-8")
+    (tmp_path / "b.json").write_text(json.dumps({"device": "a CPU", "rows": rows}), encoding="utf-8")
     cost = experiments.stored_cost(tmp_path, "tanh")
     assert (cost.device, cost.elements) == ("a CPU", [8, 64])
     assert cost.times == {"actlib": [3.0, 4.0], "torch": [2.0, 2.0]}
@@ -193,7 +193,9 @@ def results_of_softmax(folder, **more):
             (4096, 128, 5.0, {}),
         )
     ]
-    (folder / "a.json").write_text(json.dumps({"device": "a chip", "rows": rows, "versions": {"torch": "2"}}))
+    (folder / "a.json").write_text(
+        json.dumps({"device": "a chip", "rows": rows, "versions": {"torch": "2"}}), encoding="utf-8"
+    )
     (results,) = experiments.stored_results(folder)
     return results
 
@@ -238,7 +240,7 @@ def _chapter(folder, name, *tables):
     heading = {"cell_type": "markdown", "source": ["# A heading\n", "\n", "and prose"]}
     outputs = [{"data": {"text/plain": [line + "\n" for line in table]}} for table in tables]
     cells = [heading, {"cell_type": "code", "source": [], "outputs": outputs}]
-    (folder / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
+    (folder / f"{name}.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
 
 
 def test_verdicts_are_read_from_the_tables_of_the_chapters(tmp_path):
