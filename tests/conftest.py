@@ -27,6 +27,9 @@ def need(condition: object, what: str) -> None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"cannot run here: {what}")
 
 
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="of Linux alone")
+
+
 def pytest_report_header(config):
     """Which browser the tests use, if it is known before them."""
     if importlib.util.find_spec("playwright") is None:

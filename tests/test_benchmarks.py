@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT, need
+from conftest import ROOT, on_linux
 
 from actlib import experiments
 from benchmarks import __main__ as program
@@ -241,8 +241,8 @@ def test_a_tensor_kept_twice_counts_once():
     assert twice.kept(one, sets_of(one)[0][0])["kept"] == one.elements * 4
 
 
+@on_linux
 def test_peak_counts_all_threads():
-    need(sys.platform == "linux", "the peak of a process's memory, which Linux counts")
     code = """
 import threading, torch
 from benchmarks import memory
