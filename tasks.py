@@ -23,14 +23,8 @@ COMMANDS = {}
 QUIET = ("--quiet", "--disable-pip-version-check")
 
 LOWEST, NEWEST = "lowest", "newest"
-PACKAGE_TESTS = ("--ignore=tests/test_book.py", "--ignore=tests/test_explorer.py", "tests")
-"""The tests that need no book and no browser."""
-
-TOOLS = (
-    *("beautifulsoup4>=4.12", "filelock>=3.16", "hypothesis>=6.130", "pytest==9.2.0", "pytest-xdist>=3.6"),
-    *("pyyaml>=6", "transformers>=4.57"),
-)
-"""What these tests use besides the package and what executes the chapters."""
+NOT_OF_THE_PACKAGE = ("test_book.py", "test_explorer.py", "test_benchmarks.py")
+"""Tests that need more than the package and what its own tests need."""
 
 CUDA = (
     *("cuda-bindings", "cuda-pathfinder", "cuda-toolkit", "nvidia-cublas", "nvidia-cuda-cupti", "nvidia-cuda-nvrtc"),
@@ -86,22 +80,23 @@ def bench(*arguments):
 def test_versions(which, *arguments):
     """Tests the package with the lowest or the newest versions that it allows: `test-versions lowest`.
 
-    These get a virtual environment of their own, `.venv-lowest` or `.venv-newest`. What follows is for pytest.
+    These get a virtual environment of their own, `.venv-lowest` or `.venv-newest`. What follows is for pytest. uv
+    chooses the versions; which build of torch, says its environment variable UV_TORCH_BACKEND.
     """
     if which not in (LOWEST, NEWEST):
         raise UsageError(f"test-versions takes {LOWEST} or {NEWEST}, but {which!r} came")
     venv = ROOT / f".venv-{which}"
     make_venv(venv)
-    resolution = "lowest-direct" if which == LOWEST else "highest"
     python("-m", "pip", "install", *QUIET, "uv", venv=venv)
+    resolution = ("--resolution", "lowest-direct" if which == LOWEST else "highest", "--upgrade")
     uv = ("-m", "uv", "pip", "install", "--quiet", "--python", interpreter(venv))
-    # First the versions in question, and then the tools, for which these stay what they are.
-    python(*uv, "--resolution", resolution, "--upgrade", "--editable", ".[notebooks]", venv=venv)
-    frozen = python("-m", "uv", "pip", "freeze", "--exclude-editable", venv=venv, stdout=subprocess.PIPE).stdout
-    constraints = venv / "versions.txt"
-    constraints.write_text(frozen, encoding="utf-8")
-    python(*uv, "--constraint", constraints, *TOOLS, venv=venv)
-    python("-m", "pytest", *workers(), *(arguments or PACKAGE_TESTS), venv=venv)
+    python(*uv, *resolution, "--editable", ".[check]", venv=venv)
+    python("-m", "pytest", *workers(), *(arguments or package_tests()), venv=venv)
+
+
+def package_tests():
+    """Arguments of pytest: the tests of the package."""
+    return (*(f"--ignore=tests/{name}" for name in NOT_OF_THE_PACKAGE), "tests")
 
 
 @command
