@@ -166,12 +166,12 @@ def python(*arguments, venv=VENV, **options):
 
 
 def run(*arguments, **options):
-    """Runs a program in the project's folder; figures are drawn without a screen.
+    """Runs a program in the project's folder; Python's text is UTF-8 there, and figures are drawn without a screen.
 
     Raises:
         subprocess.CalledProcessError: It failed.
     """
-    environment = os.environ | {"MPLBACKEND": "agg"}
+    environment = os.environ | {"PYTHONUTF8": "1", "MPLBACKEND": "agg"}
     options = {"cwd": ROOT, "env": environment, "encoding": "utf-8"} | options
     return subprocess.run([str(a) for a in arguments], check=True, **options)
 

@@ -136,7 +136,8 @@ def _build(out):
         "-n",
         "--keep-going",
     ]
-    run = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False, cwd=ROOT)
+    environment = os.environ | {"PYTHONUTF8": "1"}  # Sphinx and its extensions read and say more than Latin letters
+    run = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, cwd=ROOT, env=environment)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
