@@ -54,7 +54,7 @@ def peak_pages(task: Callable[[], object]) -> int:
     libc.mallopt(MMAP_THRESHOLD, 1 << 16)
     gc.collect()
     libc.malloc_trim(0)
-    (process / "clear_refs").write_text("5")  # sets the highest mark to what stands now
+    (process / "clear_refs").write_text("5", encoding="ascii")  # sets the highest mark to what stands now
     before = resident("VmRSS")
     task()
     return resident("VmHWM") - before
@@ -62,5 +62,5 @@ def peak_pages(task: Callable[[], object]) -> int:
 
 def resident(mark: str) -> int:
     """Bytes of the process in memory: now ("VmRSS") or at most ("VmHWM")."""
-    status = pathlib.Path("/proc/self/status").read_text()
+    status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
     return int(re.search(rf"{mark}:\s+(\d+) kB", status)[1]) << 10

@@ -119,7 +119,7 @@ def merged(new: dict, file: pathlib.Path) -> dict:
     """The new results among those that the file has, if these come from the same code and versions; or else alone."""
     if not file.exists():
         return new
-    old = json.loads(file.read_text())
+    old = json.loads(file.read_text(encoding="utf-8"))
     if any(old.get(k) != new[k] for k in ("device", "threads", "versions", "rounds")):
         return new
     key = lambda entry: tuple(entry.get(k) for k in KEY)
@@ -151,7 +151,7 @@ def write(results: dict, file: pathlib.Path) -> None:
             text = json.dumps(value, ensure_ascii=False)
         lines.append(f" {json.dumps(name)}: {text}")
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    file.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", newline="\n")
 
 
 def why_missing(one: dict) -> str:
@@ -199,7 +199,7 @@ def table(rows: list[dict]) -> None:
     print(f"{'':54}" + "".join(f"{n:>17}" for n in names))
     for row in rows:
         ratios = row["ratio to copy"]
-        cells = [f"{ratios[n][1]:.2f}" if n in ratios else "–" for n in names]
+        cells = [f"{ratios[n][1]:.2f}" if n in ratios else "-" for n in names]
         share = f" [{row['bytes to copy'] / ratios[OURS][1]:4.0%}]" if OURS in ratios else ""
         print(f"{label(row):54}" + "".join(f"{c:>17}" for c in cells) + share)
 
@@ -217,7 +217,7 @@ def memory_table(entries: list[dict]) -> None:
         text = f"{kept:.3g} ({held:.3g})" + ("" if e["peak"] is None else f" / {e['peak'] / e['elements']:.3g}")
         cases[f"{e['function']}, {e['dtype']}"][e["contender"]] = text
     for name, cells in cases.items():
-        print(f"{name:54}" + "".join(f"{cells.get(n, '–'):>17}" for n in names))
+        print(f"{name:54}" + "".join(f"{cells.get(n, '-'):>17}" for n in names))
 
 
 def draw(results: pathlib.Path, device: str, folder: pathlib.Path) -> None:
@@ -235,4 +235,4 @@ def draw(results: pathlib.Path, device: str, folder: pathlib.Path) -> None:
                 figure, _ = figures.cost_figure(costs, quantity)
                 alt = f"{function}, {task}, on {device}: {quantity} over the number of elements"
                 name = f"{file_of(folder, device).stem}-{function}-{task}-{quantity}".replace(" ", "-")
-                (folder / f"{name}.svg").write_text(figures.Figure(figure, alt).svg)
+                (folder / f"{name}.svg").write_text(figures.Figure(figure, alt).svg, encoding="utf-8", newline="\n")

@@ -114,6 +114,6 @@ def cache_size(device: torch.device) -> int:
         return torch.cuda.get_device_properties(device).L2_cache_size
     told = []
     for file in pathlib.Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
-        number, unit = re.fullmatch(r"(\d+)([KMG]?)", file.read_text().strip()).groups()
+        number, unit = re.fullmatch(r"(\d+)([KMG]?)", file.read_text(encoding="utf-8").strip()).groups()
         told.append(int(number) << {"": 0, "K": 10, "M": 20, "G": 30}[unit])
     return max(told, default=32 << 20)

@@ -43,7 +43,7 @@ def softmax_report(kernel, logarithm, masked, block, pointer, capability, file):
 def report(source, pointer, capability, file, warps=4):
     compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
     file.write_bytes(compiled.asm["cubin"])
-    usage = subprocess.run([CUOBJDUMP, "-res-usage", file], capture_output=True, text=True, check=True).stdout
+    usage = subprocess.run([CUOBJDUMP, "-res-usage", file], capture_output=True, encoding="utf-8", check=True).stdout
     return {
         "capability": capability,
         "pointer": pointer,

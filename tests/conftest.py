@@ -1,11 +1,12 @@
 """Set before anything else is imported: kernels run in Triton's interpreter where there is no GPU."""
 
+import collections
 import functools
 import http.server
 import importlib.resources
+import importlib.util
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import threading
@@ -20,16 +21,74 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 ROOT = pathlib.Path(__file__).parents[1]
-CHROMIUM_FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-first-run"),
-]
 
 
 def need(condition: object, what: str) -> None:
-    """Skips a test that this machine cannot run, and says why; on CI, where nothing may be skipped, it fails."""
+    """Skips a test for which something is missing here, and says what; on CI, where nothing may be, it fails."""
     if not condition:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"cannot run here: {what}")
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{LEFT_OUT}{what}")
+
+
+LEFT_OUT = "cannot run here: "
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="of Linux alone")
+
+
+def pytest_report_header(config):
+    """Which browser the tests use, if it is known before them."""
+    if importlib.util.find_spec("playwright") is None:
+        return None  # as where the package alone is tested
+    what = browser_here()
+    config.stash[FETCHES] = what is None
+    return f"browser: {what or 'none is here: the first test of a page fetches one'}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_terminal_summary(terminalreporter, config):
+    """Which browser was fetched; what was left out, why, and what helps, each once."""
+    left_out = collections.defaultdict(collections.Counter)
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        if reason.startswith(f"Skipped: {LEFT_OUT}"):
+            file = report.nodeid.partition("::")[0]
+            left_out[reason.removeprefix(f"Skipped: {LEFT_OUT}")][file] += 1
+            report.longrepr = (file, None, reason.partition("; ")[0])  # one line a file, below
+    if left_out:
+        terminalreporter.section("tests left out")
+    for reason, files in left_out.items():
+        places = ", ".join(f"{count} of {file}" for file, count in files.items())
+        terminalreporter.write_line(f"{places}: {reason}")
+    if config.stash.get(FETCHES, False) and (what := browser_here()):
+        terminalreporter.write_line(f"browser, fetched for these tests and kept for others: {what}")
+
+
+FETCHES = pytest.StashKey[bool]()
+
+
+def browser_here() -> str | None:
+    """What the browser is that starts here, without anything fetched."""
+    import browsers
+
+    with browsers.sync_playwright() as playwright:
+        found = browsers.Opener(playwright.chromium).here()
+        if found:
+            found[0].close()
+    return found and found[1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    """A test of what torch compiles needs a C++ compiler; torch says so when it has looked for one in vain."""
+    try:
+        return (yield)
+    except Exception as error:
+        need(
+            "InvalidCxxCompiler" not in f"{type(error)} {error}",
+            "torch finds no C++ compiler; install g++ (Linux), Apple's command line tools, or Visual Studio's build "
+            "tools (from whose prompt the tests are then to be started); or name one in the environment variable CXX",
+        )
+        raise
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +121,9 @@ def by_kernel(monkeypatch):
     """Calls a function with everything run by the kernels, on whatever device."""
     from actlib import elementwise  # after the interpreter is asked for
 
+    if sys.platform != "linux":
+        pytest.skip("Triton is made for Linux")
+
     def call(function, *arguments):
         # The interpreter computes in NumPy, which would warn of what is meant to overflow.
         with monkeypatch.context() as patch, np.errstate(all="ignore"):
@@ -85,7 +147,7 @@ def site(tmp_path_factory):
 
 def _build(out):
     command = [
-        str(pathlib.Path(sys.executable).with_name("jupyter-book")),
+        str(pathlib.Path(sys.executable).with_name("jupyter-book")),  # .exe, on Windows, goes without saying
         "build",
         ".",
         "--path-output",
@@ -94,7 +156,8 @@ def _build(out):
         "-n",
         "--keep-going",
     ]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    environment = os.environ | {"PYTHONUTF8": "1"}  # Sphinx and its extensions read and say more than Latin letters
+    run = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, cwd=ROOT, env=environment)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
@@ -103,6 +166,13 @@ def address(site):
     """The book, served to this machine alone."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
+        # Python would ask the machine, and Windows may say that scripts are plain text, which browsers do not run.
+        extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {
+            ".js": "text/javascript",
+            ".mjs": "text/javascript",
+            ".wasm": "application/wasm",
+        }
+
         def log_message(self, *_):
             pass
 
@@ -117,14 +187,14 @@ def address(site):
 
 @pytest.fixture(scope="session")
 def browser():
-    """Chromium, driven by Playwright."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    need(executable, "no Chromium is installed; name one in the environment variable CHROMIUM")
-    from playwright.sync_api import sync_playwright
+    """A browser, driven by Playwright."""
+    import browsers
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+    with browsers.sync_playwright() as playwright:
+        try:
+            browser, _ = browsers.Opener(playwright.chromium).open()
+        except browsers.NoBrowserError as error:
+            need(False, str(error))
         yield browser
         browser.close()
 
@@ -156,7 +226,7 @@ class Visit:
 
 def barriers(page):
     """What axe-core finds serious or critical on a page, in light and dark, with everything unfolded."""
-    page.evaluate((importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text())
+    page.evaluate((importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
     return page.evaluate(
         """async () => {
             document.head.append(Object.assign(document.createElement('style'), {

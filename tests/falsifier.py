@@ -8,6 +8,7 @@ answers are written to the file that FALSIFIER_REPORT names.
 import copy
 import json
 import os
+import pathlib
 import re
 
 import nbformat
@@ -48,5 +49,4 @@ def pytest_collection_modifyitems(items):
                 "compared": bool(item.options["check"]),
             }
         )
-    with open(os.environ["FALSIFIER_REPORT"], "w") as file:
-        json.dump(report, file)
+    pathlib.Path(os.environ["FALSIFIER_REPORT"]).write_text(json.dumps(report), encoding="utf-8")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT, need
+from conftest import ROOT, on_linux
 
 from actlib.book import measurements
 from benchmarks import __main__ as program
@@ -34,7 +34,7 @@ def sets_of(one, count=1):
 def python(code, *arguments):
     """Runs a program of its own, since what measuring memory needs would slow down other tests."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    run = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, cwd=ROOT)
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
 
@@ -55,7 +55,7 @@ def small_run(tmp_path_factory):
 def test_results_have_every_case_that_was_asked_for(small_run):
     folder, _ = small_run
     (file,) = folder.glob("*.json")
-    results = json.loads(file.read_text())
+    results = json.loads(file.read_text(encoding="utf-8"))
     assert results["threads"] == 1
     assert {"python", "torch", "actlib source"} <= results["versions"].keys()
     assert results["failed"] == []
@@ -102,7 +102,7 @@ def test_bars_and_figures_are_shown(small_run):
     assert output.count("not measured") == 8
     figures = sorted(f.name for f in (folder / "plots").glob("*.svg"))
     assert len(figures) == 3 * len(TASKS) * 2
-    assert "swiglu" in (folder / "plots" / figures[-1]).read_text()
+    assert "swiglu" in (folder / "plots" / figures[-1]).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -241,8 +241,8 @@ def test_a_tensor_kept_twice_counts_once():
     assert twice.kept(one, sets_of(one)[0][0])["kept"] == one.elements * 4
 
 
+@on_linux
 def test_peak_counts_all_threads():
-    need(sys.platform == "linux", "the peak of a process's memory, which Linux counts")
     code = """
 import threading, torch
 from benchmarks import memory

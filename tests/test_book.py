@@ -18,6 +18,8 @@ import yaml
 from conftest import ROOT, Visit, barriers
 from falsifier import falsified
 
+import tasks
+
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 CHAPTERS = [n for n in NOTEBOOKS if re.match(r"\d\d_", n.name)]
 EXEMPT = re.compile(r"NBVAL_(IGNORE_OUTPUT|SKIP)|PYTEST_VALIDATE_IGNORE_OUTPUT")
@@ -42,7 +44,7 @@ def outputs(path):
 
 def prose(path):
     if path.suffix == ".md":
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     return "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
 
 
@@ -121,10 +123,10 @@ def test_runs_on_any_python_kernel(path):
 
 
 def test_table_of_contents_names_every_page_once():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     files = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
     pages = [p.relative_to(ROOT).with_suffix("") for p in (ROOT / "book").iterdir() if p.suffix in (".ipynb", ".md")]
-    assert sorted(files) == sorted(map(str, pages))
+    assert sorted(files) == sorted(page.as_posix() for page in pages)
 
 
 def test_glossary_is_in_alphabetical_order_without_doubles():
@@ -165,12 +167,12 @@ def test_nbval_notices_any_one_falsified_output(path, tmp_path):
         + [str(path)],
         env={**os.environ, "FALSIFIER_REPORT": str(report), "PYTHONPATH": python_path},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         cwd=ROOT,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    cells = json.loads(report.read_text())
+    cells = json.loads(report.read_text(encoding="utf-8"))
     assert len(cells) == len(code_cells(path))
     assert sum(cell["changes"] for cell in cells) > 0
     assert not [cell for cell in cells if not cell["equal"]]
@@ -203,7 +205,7 @@ def test_nbval_fails_at_the_falsified_cells(path, tmp_path):
 def pages(site):
     """The parsed pages, by path."""
     paths = [page for page in sorted(site.rglob("*.html")) if "_static" not in page.parts]  # templates lie there
-    return {page: bs4.BeautifulSoup(page.read_text(), "html.parser") for page in paths}
+    return {page: bs4.BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser") for page in paths}
 
 
 def test_build_has_every_page(site):
@@ -212,7 +214,7 @@ def test_build_has_every_page(site):
 
 
 def test_root_leads_to_the_introduction(site):
-    assert "book/intro.html" in (site / "index.html").read_text()
+    assert "book/intro.html" in (site / "index.html").read_text(encoding="utf-8")
 
 
 def test_every_page_leads_to_the_index(site, pages):
@@ -254,15 +256,17 @@ def test_nothing_is_loaded_from_elsewhere(site, pages):
         if re.match(r"(https?:)?//", tag.get("src") or tag.get("href")) and tag.get("rel") != ["canonical"]
     ]
     assert not foreign
-    assert not [s for s in site.rglob("*.css") if re.search(r"url\(\s*['\"]?(https?:)?//", s.read_text())]
+    assert not [
+        s for s in site.rglob("*.css") if re.search(r"url\(\s*['\"]?(https?:)?//", s.read_text(encoding="utf-8"))
+    ]
 
 
 def test_figures_take_the_colours_of_the_page(site):
-    page = (site / "book" / f"{CHAPTERS[0].stem}.html").read_text()
+    page = (site / "book" / f"{CHAPTERS[0].stem}.html").read_text(encoding="utf-8")
     assert "currentColor" in page
     assert "var(--act-1" in page
     variables = set(re.findall(r"var\((--act-[\w-]+)", page))
-    style = (ROOT / "book" / "_static" / "book.css").read_text()
+    style = (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")
     light, dark = (
         re.search(rf"{re.escape(s)} \{{(.*?)\}}", style, re.DOTALL)[1] for s in ("html", 'html[data-theme="dark"]')
     )
@@ -365,7 +369,7 @@ def test_search_finds(browser, address):
 
 
 def test_previous_and_next_lead_through_the_book(browser, address):
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     files = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
     with Visit(browser, f"{address}/{files[0]}.html") as visit:
         for before, file in itertools.pairwise(files):
@@ -391,9 +395,8 @@ def test_notebooks_are_executed_in_place(tmp_path):
     file = tmp_path / "short.ipynb"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("6 * 7")], metadata={"kernelspec": KERNEL})
     nbformat.write(notebook, file)
-    binaries = pathlib.Path(sys.executable).parent
-    command = ["make", "-o", ".venv/.installed", "notebooks", f"BIN={binaries}", f"BOOK={tmp_path}"]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    tasks.execute(tmp_path)
+    assert file.read_bytes() == nbformat.writes(nbformat.read(file, nbformat.NO_CONVERT)).encode() + b"\n"
     executed = nbformat.read(file, nbformat.NO_CONVERT)
     (cell,) = executed.cells
     assert (cell.execution_count, cell.outputs[0].data["text/plain"]) == (1, "42")

@@ -41,7 +41,7 @@ def _chapter(folder, name, *tables):
     heading = {"cell_type": "markdown", "source": ["# A heading\n", "\n", "and prose"]}
     outputs = [{"data": {"text/plain": [line + "\n" for line in table]}} for table in tables]
     cells = [heading, {"cell_type": "code", "source": [], "outputs": outputs}]
-    (folder / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
+    (folder / f"{name}.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
 
 
 def test_verdicts_are_read_from_the_tables_of_the_chapters(tmp_path):

@@ -436,5 +436,5 @@ def test_own_code_of_the_page_has_no_eval(site):
     scripts = [p for p in (site / "_static" / "explorer").glob("*.js") if p.name != "functions.js"]
     assert len(scripts) >= 6
     for script in scripts:
-        text = script.read_text()
+        text = script.read_text(encoding="utf-8")
         assert not [w for w in ("eval(", "new Function", "innerHTML", "outerHTML", "document.write") if w in text]

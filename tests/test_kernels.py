@@ -13,8 +13,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-import triton
 from formulas import CASES, ELEMENTWISE, applied, every_elementwise, values, x
+
+if sys.platform != "linux":
+    pytest.skip("Triton is made for Linux", allow_module_level=True)
+
+import triton
 
 from actlib import accuracy, elementwise, optional
 from actlib.backends import torch_runner, triton_runner
@@ -210,7 +214,7 @@ def compiled(tmp_path_factory):
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment |= {"TRITON_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))}
     command = [sys.executable, TESTS / "compile_kernels.py"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    run = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 

@@ -17,8 +17,8 @@ def test_stored_cost_reads_what_the_benchmark_keeps(tmp_path):
         for n, t in ((64, 4.0), (8, 3.0))
     ]
     on_gpu = [r | {"seconds": {}} for r in rows]
-    (tmp_path / "a.json").write_text(json.dumps({"device": "a GPU", "rows": on_gpu}))
-    (tmp_path / "b.json").write_text(json.dumps({"device": "a CPU", "rows": rows}))
+    (tmp_path / "a.json").write_text(json.dumps({"device": "a GPU", "rows": on_gpu}), encoding="utf-8")
+    (tmp_path / "b.json").write_text(json.dumps({"device": "a CPU", "rows": rows}), encoding="utf-8")
     cost = measurements.stored_cost("tanh", results=tmp_path)
     assert (cost.device, cost.elements) == ("a CPU", [8, 64])
     assert cost.times == {"actlib": [3.0, 4.0], "torch": [2.0, 2.0]}
@@ -37,7 +37,9 @@ def results_of_softmax(folder, **more):
             (4096, 128, 5.0, {}),
         )
     ]
-    (folder / "a.json").write_text(json.dumps({"device": "a chip", "rows": rows, "versions": {"torch": "2"}}))
+    (folder / "a.json").write_text(
+        json.dumps({"device": "a chip", "rows": rows, "versions": {"torch": "2"}}), encoding="utf-8"
+    )
     (results,) = measurements.stored_results(folder)
     return results
 

@@ -9,7 +9,9 @@ import actlib
 def modules_after(statement):
     """Names of the modules that a fresh interpreter has loaded after a statement."""
     code = f"{statement}; import sys; print(' '.join(sys.modules))"
-    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True).stdout.split()
+    )
 
 
 def test_formula_needs_no_torch():

@@ -189,7 +189,7 @@ def test_javascript_names_are_legal():
 
 
 def test_javascript_has_every_primitive():
-    text = (pathlib.Path(torch_runner.__file__).parent / "primitives.js").read_text()
+    text = (pathlib.Path(torch_runner.__file__).parent / "primitives.js").read_text(encoding="utf-8")
     first, *others = re.findall(r"export (?:const \{(.*?)\}|function (\w+))", text)
     defined = {name.split(":")[-1].strip() for name in first[0].split(",")} | {name for _, name in others}
     assert defined >= set(FUNCTIONS)

@@ -243,7 +243,7 @@ def stored_results(results: pathlib.Path | str = SPEED) -> list[Results]:
     """
     found = []
     for file in sorted(pathlib.Path(results).glob("*.json")):
-        report = json.loads(file.read_text())
+        report = json.loads(file.read_text(encoding="utf-8"))
         gpu = any("seconds" in row for row in report["rows"])
         lists = {name: report.get(name, []) for name in ("missing", "rows", "memory", "bars")}
         found.append(Results(report["device"], gpu, report.get("date", ""), report.get("versions", {}), **lists))

