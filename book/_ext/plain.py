@@ -19,10 +19,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 import zipfile
 from collections.abc import Iterable
 
 import nbformat
+from packaging.requirements import Requirement
 from prose import Links, Prose, details, is_notebook, unknown
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
@@ -71,7 +73,7 @@ def converted(notebook: nbformat.NotebookNode, links: Links, setup: str) -> nbfo
                 made.append(_solution(prose.headings[label], text, label in begun) if label else text)
                 begun.add(label)
             if prose.solution and coded and prose.solution not in begun:
-                made.append(f"*Solution to {prose.headings[prose.solution]}: in the cells below.*")
+                made.append(f"*Solution to {prose.headings[prose.solution]}: the code below, and what follows it.*")
                 begun.add(prose.solution)
             if strange := [what for text in made for what in unknown(text)]:
                 raise LookupError(f"no Markdown that every notebook shows: {', '.join(strange)}")
@@ -205,11 +207,12 @@ dependencies:
 """
 
 
-def environment(wheel: str) -> str:
+def environment(root: pathlib.Path, wheel: str) -> str:
     """A pinned environment in which the notebooks run, as Binder reads it."""
-    wanted = importlib.metadata.requires("actlib")
-    names = [re.match(r"[\w.-]+", line)[0] for line in wanted if "extra" not in line or 'extra == "notebooks"' in line]
-    pins = [f"      - {name}=={importlib.metadata.version(name)}" for name in sorted(names) if name != "torch"]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = map(Requirement, [*project["dependencies"], *project["optional-dependencies"]["notebooks"]])
+    names = sorted(requirement.name for requirement in wanted)
+    pins = [f"      - {name}=={importlib.metadata.version(name)}" for name in names if name != "torch"]
     return ENVIRONMENT.format(pins="\n".join(pins), wheel=wheel)
 
 
@@ -233,9 +236,9 @@ def write(app, error) -> None:
             nbformat.write(made, target / source.name)
     shutil.copy(root / "LICENSE", target)
     link = f"\nThe book itself, with a glossary and an explorer, is at {site}\n" if site else ""
-    (target / "README.md").write_text(README.format(title=app.config.project, wheel=wheel, site=link))
+    (target / "README.md").write_text(README.format(title=app.config.html_title, wheel=wheel, site=link))
     (target / "binder").mkdir()
-    (target / "binder" / "environment.yml").write_text(environment(wheel))
+    (target / "binder" / "environment.yml").write_text(environment(root, wheel))
     with zipfile.ZipFile(target.with_suffix(".zip"), "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for file in sorted(target.iterdir()):
             if file.is_file():

@@ -4,6 +4,7 @@ Only what is MyST is changed: directives, roles, targets, links within the book.
 their addresses, and the numbers of exercises and theorems. An unknown directive or role is an error.
 """
 
+import html
 import posixpath
 import re
 import textwrap
@@ -140,7 +141,7 @@ class Links:
         empty = addnodes.pending_xref("", refdomain="cite", reftype=style, reftarget=keys)
         node = domain.resolve_xref(self.env, self.page, self.app.builder, style, keys, empty, nodes.inline())
         text = self.markdown(node)
-        return f"({text[1:-1]})" if text.startswith("[") and text.endswith("]") and style == "p" else text
+        return re.sub(r"^\\\[(.*)\\\]$", r"(\1)", text) if style == "p" else text
 
     def bibliography(self) -> str:
         """The works that the page cites, as a list."""
@@ -310,10 +311,7 @@ class Prose:
         return f"{self._anchor(text)}{self._text(line)}"
 
     def _anchor(self, text: str) -> str:
-        return f'<a id="{self._fragment(text)}"></a>\n\n' if text in self.linked else ""
-
-    def _fragment(self, text: str) -> str:
-        return urllib.parse.quote(text.replace(" ", "-"), safe="-.,:")
+        return f'<a id="{html.escape(text.replace(" ", "-"))}"></a>\n\n' if text in self.linked else ""
 
     def _made(self, name: str, argument: str, options: dict[str, str], body: list[str]) -> str:
         """Markdown of a directive."""
@@ -392,7 +390,7 @@ class Prose:
     def _local(self, name: str) -> str:
         heading = self.headings[name]
         self.linked.add(heading)
-        return f"#{self._fragment(heading)}"
+        return f"#{urllib.parse.quote(heading.replace(' ', '-'), safe='-.,:')}"
 
     def _split(self, content: str) -> tuple[str, str]:
         named = re.fullmatch(r"(.*?)\s*<([^>]+)>", content, re.DOTALL)
