@@ -148,7 +148,7 @@ def _table(root: ET.Element, site: str) -> str:
 
 def _marked(cell: ET.Element, site: str) -> str:
     text, mark = _inline(cell, site), MARKS.get(cell.get("class"))
-    return f"**{mark} {text}**" if mark else text
+    return f"**{mark}\N{NO-BREAK SPACE}{text.replace(' ', chr(0xA0))}**" if mark else text
 
 
 def _inline(element: ET.Element, site: str) -> str:

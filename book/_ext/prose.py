@@ -299,7 +299,9 @@ class Prose:
                 flush()
                 self.level = len(heading[1])
                 done.append(self._heading(line))
-            elif not re.match(r"(%|\+\+\+)( |$)", line):
+            elif re.match(r"(%|\+\+\+)( |$)", line):
+                flush()
+            else:
                 text.append(line)
             at += 1
         flush()
