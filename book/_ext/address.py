@@ -34,7 +34,6 @@ def configure(app, config) -> None:  # noqa: ARG001
     if url := repository(options):
         options.update(repository_url=url, use_repository_button=True)
         options.update(use_edit_page_button=True, use_issues_button=True)
-        options["repository_branch"] = options.get("repository_branch") or "main"
         if not re.search("github|gitlab|bitbucket", url):
             options["repository_provider"] = "github"
     site = config.html_baseurl or os.environ.get("SITE_URL") or pages(url)
