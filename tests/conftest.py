@@ -136,16 +136,31 @@ def by_kernel(monkeypatch):
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
     """The built book, from the stored outputs, with every warning an error; the workers of a run share one."""
+    return _shared(tmp_path_factory, "site")
+
+
+@pytest.fixture(scope="session")
+def published_site(tmp_path_factory):
+    """The same, built by a workflow of GitHub."""
+    return _shared(
+        tmp_path_factory, "published", GITHUB_REPOSITORY="Ada/curves", GITHUB_SERVER_URL="https://github.com"
+    )
+
+
+def _shared(tmp_path_factory, name, **address):
     temporary = tmp_path_factory.getbasetemp()
-    out = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "site"
+    out = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / name
     with filelock.FileLock(f"{out}.lock"):
         if not (out / "built").exists():
-            _build(out)
+            _build(out, **address)
             (out / "built").touch()
     return out / "_build" / "html"
 
 
-def _build(out):
+def _build(out, **address):
+    """Builds the book; where it is published, it knows from nothing but the arguments."""
+    about = ("GITHUB_REPOSITORY", "GITHUB_SERVER_URL", "SITE_URL")
+    environment = {name: value for name, value in os.environ.items() if name not in about} | address
     command = [
         str(pathlib.Path(sys.executable).with_name("jupyter-book")),  # .exe, on Windows, goes without saying
         "build",
@@ -156,7 +171,8 @@ def _build(out):
         "-n",
         "--keep-going",
     ]
-    environment = os.environ | {"PYTHONUTF8": "1"}  # Sphinx and its extensions read and say more than Latin letters
+    # Sphinx and its extensions read and say more than Latin letters.
+    environment |= {"PYTHONUTF8": "1"}
     run = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, cwd=ROOT, env=environment)
     assert run.returncode == 0, run.stdout + run.stderr
 
