@@ -63,10 +63,24 @@ def test(*arguments):
 
 
 @command
+def test_processors(*arguments):
+    """Tries the book and the accuracy of the package on made-up processors; `test-processors --help` says more."""
+    install()
+    python("tests/processors.py", *arguments)
+
+
+@command
 def notebooks(folder=ROOT / "book"):
     """Runs all chapters again, or the notebooks of another folder, and stores their outputs."""
     install()
     python("-c", "import sys, tasks; tasks.execute(sys.argv[1])", pathlib.Path(folder).resolve())
+
+
+@command
+def measure(*arguments):
+    """Measures anew, on this machine, what PyTorch's functions give: the chapters show it from where it is kept."""
+    install()
+    python("-m", "actlib.book.measurements", *arguments)
 
 
 @command
@@ -184,6 +198,8 @@ def execute(folder):
     import nbclient
     import nbformat
 
+    from actlib.book import evidence
+
     for path in sorted(pathlib.Path(folder).glob("*.ipynb")):
         notebook = nbformat.read(path, nbformat.NO_CONVERT)
         metadata = dict(notebook.metadata)
@@ -191,6 +207,8 @@ def execute(folder):
         notebook.metadata = metadata
         path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
         print(path, flush=True)
+        if path.parent == ROOT / "book":
+            evidence.store_verdicts(path.parent)  # which later chapters look back on
 
 
 class UsageError(Exception):

@@ -54,13 +54,13 @@ def _phi(x):
 
 def _gelu(x, *, approximate="none"):
     if approximate == "tanh":
-        return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+        return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x * x * x)))
     return x / 2 * (1 + scipy.special.erf(x / np.sqrt(2)))
 
 
 def _gelu_backward(g, x, *, approximate="none"):
     if approximate == "tanh":
-        t = np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))
+        t = np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x * x * x))
         return g * ((1 + t) / 2 + x / 2 * (1 - t * t) * np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x * x))
     return g * ((1 + scipy.special.erf(x / np.sqrt(2))) / 2 + x * _phi(x))
 
@@ -100,22 +100,29 @@ def _product(a, b):
     return a[..., half:] @ b[..., half:, :] + a[..., :half] @ b[..., :half, :]
 
 
-FUNCTIONS = {
+# What libraries compute to within an ulp.
+ROUNDED = {
     **{
         n: getattr(np, n)
         for n in ("exp", "exp2", "expm1", "log", "log1p", "log2", "tanh", "sin", "cos", "sinh", "cosh")
     },
-    "sinh": np.sinh,
-    "cosh": np.cosh,
     "atan": np.arctan,
     "sigmoid": scipy.special.expit,
     "erf": scipy.special.erf,
     "erfc": scipy.special.erfc,
-    "silu": lambda x: x * scipy.special.expit(x),
+    "mm": _product,
+    "bmm": _product,
+    "addmm": lambda c, a, b, *, beta=1, alpha=1: beta * c + alpha * _product(a, b),
+    "dot": lambda a, b: np.asarray((a * b).sum()),
+    "mv": lambda a, b: (a * b).sum(-1),
+}
+# What they compose, in the type of the numbers, with its overflows and its cancellation.
+COMPOSED = {
+    "silu": lambda x: x / (1 + np.exp(-x)),
     "gelu": _gelu,
     "elu": _elu,
     "softplus": _softplus,
-    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
     "sigmoid_backward": lambda g, y: g * y * (1 - y),
     "tanh_backward": lambda g, y: g * (1 - y * y),
     "silu_backward": _silu_backward,
@@ -124,11 +131,6 @@ FUNCTIONS = {
     "_log_softmax": _log_softmax,
     "_softmax_backward_data": _softmax_backward,
     "_log_softmax_backward_data": _log_softmax_backward,
-    "mm": _product,
-    "bmm": _product,
-    "addmm": lambda c, a, b, *, beta=1, alpha=1: beta * c + alpha * _product(a, b),
-    "dot": lambda a, b: np.asarray((a * b).sum()),
-    "mv": lambda a, b: (a * b).sum(-1),
 }
 
 
@@ -136,20 +138,21 @@ def install(seed: int = 1) -> None:
     """Changes the last bits of torch's functions in this process, for good."""
     warnings.filterwarnings("ignore", "Warning only once for all operators")
 
-    def kernel(function, first, *rest, **options):
+    def kernel(function, composed, first, *rest, **options):
         tensors = [first, *(t for t in rest if isinstance(t, torch.Tensor))]
         dtype = functools.reduce(torch.promote_types, [t.dtype for t in tensors])
         if not dtype.is_floating_point:
             dtype = torch.get_default_dtype()
-        arguments = [t.detach().double().numpy() if isinstance(t, torch.Tensor) else t for t in (first, *rest)]
+        wide = torch.float64 if dtype == torch.float64 or not composed else torch.float32
+        arguments = [t.detach().to(wide).numpy() if isinstance(t, torch.Tensor) else t for t in (first, *rest)]
         with np.errstate(all="ignore"):
-            truth = np.asarray(function(*arguments, **options))
-        change = shaken if dtype == torch.float64 else faithful
-        return torch.from_numpy(change(np.atleast_1d(truth), seed).reshape(truth.shape)).to(dtype)
+            found = np.asarray(function(*arguments, **options), dtype=arguments[0].dtype)
+        change = shaken if composed or dtype == torch.float64 else faithful
+        return torch.from_numpy(change(np.atleast_1d(found), seed).reshape(found.shape)).to(dtype)
 
     library = torch.library.Library("aten", "IMPL")
-    for name, function in FUNCTIONS.items():
-        library.impl(name, functools.partial(kernel, function), "CPU")
+    for name, function in (ROUNDED | COMPOSED).items():
+        library.impl(name, functools.partial(kernel, function, name in COMPOSED), "CPU")
     _LIBRARIES.append(library)
 
     def after(owner, name):
