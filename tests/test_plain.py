@@ -398,12 +398,14 @@ def one_figure():
 def test_figure_becomes_a_picture_on_white_and_what_is_said_of_it():
     made = one_figure()
     (picture, metadata), (said, _) = plain.outputs(made._repr_html_(), repr(made))
-    assert metadata["image/png"] == {"width": 672, "height": 288, "alt": "A line that rises <slowly>"}
+    assert metadata["image/png"] == {"width": 688, "height": 304, "alt": "A line that rises <slowly>"}
     image = PIL.Image.open(io.BytesIO(base64.b64decode(picture["image/png"]))).convert("RGBA")
-    assert image.size == (2 * 672, 2 * 288)
+    assert image.size == (2 * 688, 2 * 304)
     colours = {colour: count for count, colour in image.getcolors(1 << 20)}
     assert {alpha for *_, alpha in colours} == {255}
     assert max(colours, key=colours.get) == (255, 255, 255, 255)
+    inside = image.convert("L").point(lambda grey: 255 * (grey < 250)).getbbox()
+    assert min(*inside[:2], image.width - inside[2], image.height - inside[3]) >= 8
     for colour in (plain.LIGHT["--act-1"], plain.INK):  # the curve; text and axes
         assert (*bytes.fromhex(colour[1:]), 255) in colours
     assert said["text/markdown"].startswith("Up, as *f* says.\n\n<details>")
