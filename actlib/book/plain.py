@@ -40,6 +40,7 @@ INK = "#1f2328"
 MARKS = {"act-holds": "●", "act-part": "◐", "act-fails": "○"}
 _FONT = "DejaVu Sans"
 _PIXELS = 96 / 72  # a point of SVG in pixels of a page
+_MARGIN = 6  # points of white around a picture
 _SHARP = 2  # pixels of the picture for each of the page, in both directions
 
 
@@ -97,7 +98,7 @@ def _figure(page: str, text: str, site: str) -> list[Output]:
     rest = _parsed(page[:start] + page[end:])
     svg = page[start:end]
     alt = html.unescape(re.search(r'aria-label="([^"]*)"', svg)[1])
-    width, height = (float(n) * _PIXELS for n in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())
+    width, height = (n * _PIXELS for n in _card(svg))
     size = {"width": math.ceil(width), "height": math.ceil(height)}
     # nbconvert, and so GitHub, reads `alt`; VS Code has a name of its own for it.
     metadata = {"image/png": {**size, "alt": alt}, "vscode_altText": alt}
@@ -106,6 +107,12 @@ def _figure(page: str, text: str, site: str) -> list[Output]:
     said = "" if caption is None else _inline(caption, site)
     described = f"<details><summary>Description of the figure</summary>\n\n{_escaped(alt)}\n\n</details>"
     return [picture, ({"text/markdown": f"{said}\n\n{described}".strip(), "text/plain": _text(said) or text}, {})]
+
+
+def _card(svg: str) -> tuple[float, float]:
+    """Width and height, in points, with the margin."""
+    width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())
+    return width + 2 * _MARGIN, height + 2 * _MARGIN
 
 
 def png(svg: str) -> bytes:
@@ -117,8 +124,9 @@ def png(svg: str) -> bytes:
 
     svg = re.sub(r"var\((--act-[\w-]+), *#\w+\)", lambda m: LIGHT[m[1]], svg).replace("currentColor", INK)
     svg = svg.replace("system-ui, sans-serif", f"'{_FONT}'")
-    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()
-    svg = re.sub(r' width="[\d.]+pt"', f' width="{width}" height="{height}"', svg, count=1)
+    width, height = _card(svg)
+    box = f'viewBox="{-_MARGIN} {-_MARGIN} {width:g} {height:g}" width="{width:g}" height="{height:g}"'
+    svg = re.sub(r'viewBox="[^"]*" width="[^"]*"', box, svg, count=1)
     fonts = sorted(str(f) for f in pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf").glob("DejaVuSans*.ttf"))
     return bytes(
         resvg_py.svg_to_bytes(

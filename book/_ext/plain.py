@@ -25,7 +25,7 @@ from collections.abc import Iterable
 
 import nbformat
 from packaging.requirements import Requirement
-from prose import Links, Prose, details, is_notebook, unknown
+from prose import Links, Prose, details, has_plain, is_notebook, unknown
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
@@ -216,6 +216,15 @@ def environment(root: pathlib.Path, wheel: str) -> str:
     return ENVIRONMENT.format(pins="\n".join(pins), wheel=wheel)
 
 
+def notebook_of(source: pathlib.Path) -> nbformat.NotebookNode:
+    """A chapter; or a page of prose, as a notebook of one cell."""
+    if source.suffix == ".ipynb":
+        return nbformat.read(source, as_version=4)
+    text = nbformat.v4.new_markdown_cell(source.read_text(encoding="utf-8"), id="text")
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return nbformat.v4.new_notebook(cells=[text], metadata={"kernelspec": kernel})
+
+
 def write(app, error) -> None:
     """Make the folder of plain notebooks, and the archive of it, beside the pages."""
     if error or app.builder.format != "html":
@@ -227,13 +236,13 @@ def write(app, error) -> None:
     wheel = build_wheel(root, target)
     setup = setup_source(site, wheel)
     for page in sorted(app.env.found_docs):
-        if is_notebook(app.env, page):
+        if has_plain(app.env, page):
             source = pathlib.Path(app.env.doc2path(page))
             try:
-                made = converted(nbformat.read(source, as_version=4), Links(app, page), setup)
+                made = converted(notebook_of(source), Links(app, page), setup)
             except (LookupError, ValueError) as problem:
                 raise ExtensionError(f"{page}: {problem.args[0]}") from problem
-            nbformat.write(made, target / source.name)
+            nbformat.write(made, target / f"{source.stem}.ipynb")
     shutil.copy(root / "LICENSE", target)
     link = f"\nThe book itself, with a glossary and an explorer, is at {site}\n" if site else ""
     (target / "README.md").write_text(README.format(title=app.config.html_title, wheel=wheel, site=link))

@@ -61,6 +61,17 @@ def is_notebook(env, page: str) -> bool:
     return page in env.found_docs and env.doc2path(page).endswith(".ipynb")
 
 
+def has_plain(env, page: str) -> bool:
+    """Whether a page has a plain notebook: if it is one itself, and if it is the glossary, which all others link."""
+    glossary = {place[0] for (kind, _), place in env.get_domain("std").objects.items() if kind == "term"}
+    return is_notebook(env, page) or page in glossary
+
+
+def fragment(heading: str) -> str:
+    """What leads to a heading, behind #. What would end a link is encoded, and no more: JupyterLab decodes nothing."""
+    return urllib.parse.quote(heading.replace(" ", "-"), safe="-.,:;?!/&=+@$~")
+
+
 def unknown(markdown: str) -> list[str]:
     """What a text has that is not Markdown as all front ends know it, judged by the parser of the site."""
     found, tokens = [], create_md_parser(MYST, RendererHTML).parse(markdown)
@@ -96,7 +107,7 @@ class Links:
         end = f"#{anchor}" if anchor else ""
         if self.site:
             return f"{self.site}{page}.html{end}"
-        if is_notebook(self.env, page):
+        if has_plain(self.env, page):
             return f"{posixpath.basename(page)}.ipynb"
         return f"../{page}.html{end}"
 
@@ -117,11 +128,12 @@ class Links:
 
     def term(self, name: str) -> str:
         """Address of a term in the glossary."""
-        terms = {n: place for (kind, n), place in self.standard.objects.items() if kind == "term"}
-        place = terms.get(name) or {n.lower(): p for n, p in terms.items()}.get(name.lower())
-        if place is None:
+        terms = {n: (n, place) for (kind, n), place in self.standard.objects.items() if kind == "term"}
+        found = terms.get(name) or {n.lower(): entry for n, entry in terms.items()}.get(name.lower())
+        if found is None:
             raise LookupError(f"the glossary has no {name!r}")
-        return self.address(*place)
+        spelt, (page, anchor) = found
+        return self.address(page, anchor) if self.site else f"{self.address(page)}#{fragment(spelt)}"
 
     def number(self, kind: str, label: str) -> str:
         """Such as 7.1 for an exercise, a theorem, a figure."""
@@ -328,6 +340,8 @@ class Prose:
             return details(f"Solution to {self.headings[argument]}", self.blocks(body))
         if name == "dropdown" or "dropdown" in options.get("class", ""):
             return details(argument or name.capitalize(), self.blocks(body))
+        if name == "glossary":
+            return self._glossary(body)
         if name == "bibliography":
             return self.links.bibliography()
         if name == "math":
@@ -349,6 +363,11 @@ class Prose:
                 title, text = name.capitalize(), [argument, *body] if argument else body
             return quoted(f"**{self._text(title)}**\n\n{self.blocks(text)}" if title else self.blocks(text))
         raise LookupError(f"plain notebooks know no directive {{{name}}}: teach it to book/_ext/plain.py")
+
+    def _glossary(self, body: list[str]) -> str:
+        """Terms as headings, so that links lead to them."""
+        lines = [f"### {line}" if line[:1].strip() else self._text(line.strip()) for line in body]
+        return re.sub(r"\n{3,}", "\n\n", "\n\n".join(lines))
 
     def _flow(self, source: str) -> str:
         """The stations of a diagram, in a line."""
@@ -392,7 +411,7 @@ class Prose:
     def _local(self, name: str) -> str:
         heading = self.headings[name]
         self.linked.add(heading)
-        return f"#{urllib.parse.quote(heading.replace(' ', '-'), safe='-.,:')}"
+        return f"#{fragment(heading)}"
 
     def _split(self, content: str) -> tuple[str, str]:
         named = re.fullmatch(r"(.*?)\s*<([^>]+)>", content, re.DOTALL)
