@@ -1,5 +1,7 @@
 """What is known of the functions from mathematics, against what `actlib.formula.analysis` finds."""
 
+import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +35,7 @@ from sympy import (
 )
 
 from actlib.formula import analysis
-from actlib.formula.analysis import Point, Saturation, equal
+from actlib.formula.analysis import Bound, Extremum, Kink, Point, Saturation, equal
 from actlib.formula.primitives import Phi, derivative, elementary, expm1, phi, sigma, softplus, tanh
 
 x = Symbol("x", real=True)
@@ -536,7 +538,83 @@ def test_wrong_degree_is_refused(n):
 def test_summary_is_complete(name):
     card = analysis.summary(FORMULAS[name], x)
     assert all(isinstance(value, (sp.Basic, str)) for _, value in card.rows())
-    assert card._repr_html_().count("<tr>") == len(card.rows())
+    assert card._repr_latex_().count("&") == str(card).count("\n") + 1 == len(card.rows())
+    assert not re.search(r"\d{8}", card._repr_latex_() + str(card))
+
+
+SHOWN = {
+    "(0, 1/2)": (Point(Integer(0), Rational(1, 2)), r"{\left( 0, \  \frac{1}{2}\right)}"),
+    "≈ (0.333333, 1)": (Point(Rational(1, 3).n(50), Integer(1), False), r" \approx {\left( 0.333333, \  1\right)}"),
+    "minimum -3/8 at -3/2": (
+        Extremum(Rational(-3, 2), Rational(-3, 8), "minimum"),
+        r"\text{minimum }{- \frac{3}{8}}\text{ at }{- \frac{3}{2}}",
+    ),
+    "maximum ≈ 0.250000 at ≈ 1.50000": (
+        Extremum(Float("1.5", 50), Float("0.25", 50), "maximum", False),
+        r"\text{maximum } \approx {0.25}\text{ at } \approx {1.5}",
+    ),
+    "at 0: the value jumps by 1": (
+        Kink(Integer(0), Integer(1), Integer(0), -1),
+        r"\text{at }{0}\text{: the value jumps by }{1}",
+    ),
+    "at 0: the value jumps by 1, the slope by -2": (
+        Kink(Integer(0), Integer(1), Integer(-2), -1),
+        r"\text{at }{0}\text{: the value jumps by }{1}\text{, the slope by }{-2}",
+    ),
+    "at 3: the slope jumps by alpha": (
+        Kink(Integer(3), Integer(0), Symbol("alpha"), 0),
+        r"\text{at }{3}\text{: the slope jumps by }{\alpha}",
+    ),
+    "at 0: the second derivative jumps": (
+        Kink(Integer(0), Integer(0), Integer(0), 1),
+        r"\text{at }{0}\text{: the second derivative jumps}",
+    ),
+    "at 0: derivative 4 jumps": (
+        Kink(Integer(0), Integer(0), Integer(0), 3),
+        r"\text{at }{0}\text{: derivative 4 jumps}",
+    ),
+    "maximum 1/4, reached at 0": (
+        Bound(Rational(1, 4), (Integer(0),), True),
+        r"\text{maximum }{\frac{1}{4}}\text{, reached at }{0}",
+    ),
+    "maximum ≈ 1.50000, reached at ≈ -2.50000 and on Interval(1, 2)": (
+        Bound(Float("1.5", 50), (Float("-2.5", 50), Interval(1, 2)), True, False),
+        r"\text{maximum } \approx {1.5}\text{, reached at } \approx {-2.5}\text{ and on }{\left[1, 2\right]}",
+    ),
+    "supremum 1, not reached, approached towards oo": (
+        Bound(Integer(1), (oo,), False),
+        r"\text{supremum }{1}\text{, not reached, approached towards }{\infty}",
+    ),
+    "towards -oo: saturates, slope ~ exp(x)": (
+        Saturation(-oo, Integer(0), True, sp.exp(x)),
+        r"\text{towards }{-\infty}\text{: saturates, slope} \sim {e^{x}}",
+    ),
+    "towards oo: saturates, slope → 0": (
+        Saturation(oo, Integer(0), True, None),
+        r"\text{towards }{\infty}\text{: saturates, slope} \to {0}",
+    ),
+    "towards -oo: saturates, slope 0 from some point on": (
+        Saturation(-oo, Integer(0), True, Integer(0)),
+        r"\text{towards }{-\infty}\text{: saturates, slope }{0}\text{ from some point on}",
+    ),
+    "towards oo: does not saturate, slope → 1": (
+        Saturation(oo, Integer(1), False, None),
+        r"\text{towards }{\infty}\text{: does not saturate, slope} \to {1}",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", SHOWN)
+def test_result_is_shown_as_mathematics(text):
+    result, latex = SHOWN[text]
+    assert str(result) == text
+    assert result._repr_latex_() == rf"$\displaystyle {latex}$"
+    assert sp.latex([result]) == rf"\left[ {latex}\right]"
+
+
+def test_every_kind_of_result_is_shown():
+    kinds = {kind for kind in vars(analysis).values() if dataclasses.is_dataclass(kind) and kind.__name__[0] != "_"}
+    assert kinds == {type(result) for result, _ in SHOWN.values()} | {analysis.Summary}
 
 
 def test_rows_of_the_card():

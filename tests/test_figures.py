@@ -1,4 +1,4 @@
-"""Figures and tables: accessible, of the page's colours, and the same on every run."""
+"""Figures, tables and formulas: accessible, of the page's colours, and the same on every run."""
 
 import dataclasses
 import math
@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 
 from actlib import accuracy, sigmoid
-from actlib.book import evidence, figures, measurements, tables
+from actlib.book import display, evidence, figures, measurements, tables
+from actlib.formula import analysis
 
 x = sp.Symbol("x")
 
@@ -153,3 +155,47 @@ def test_table_can_be_folded():
 def test_figure_has_rows_of_axes():
     _, axes = figures.new(3, rows=2)
     assert axes.shape == (2, 3)
+
+
+MATHEMATICS = {
+    "two formulas": ((x**2, 1 / x), r"\left( x^{2}, \  \frac{1}{x}\right)"),
+    "nested": (
+        (x, [(sp.Interval(0, 1), 1)]),
+        r"\left( x, \  \left[ \left( \left[0, 1\right], \  1\right)\right]\right)",
+    ),
+    "a result": ([analysis.Point(x, x)], r"\left[ {\left( x, \  x\right)}\right]"),
+    "words": ({"relu": x, "n": None}, r"\left\{ \text{n} : \text{None}, \  \text{relu} : x\right\}"),
+    "multiplicities": ({x: 2}, r"\left\{ x : 2\right\}"),
+}
+
+
+@pytest.mark.parametrize("name", MATHEMATICS)
+def test_containers_of_formulas_are_typeset(name):
+    container, latex = MATHEMATICS[name]
+    assert display.latex(container) == rf"$\displaystyle {latex}$"
+
+
+@pytest.mark.parametrize(
+    "container", [(), (1, 2.5), ("a",), (x, torch.ones(1)), torch.Size([3]), {"a": [True]}, (x, object)]
+)
+def test_containers_of_anything_else_are_left_alone(container):
+    assert display.latex(container) is None
+
+
+def test_notebooks_typeset_containers_and_results():
+    shell = InteractiveShell()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("IPython.get_ipython", lambda: shell)
+        display.register()
+    shown = {name: shell.display_formatter.format(c)[0] for name, (c, _) in MATHEMATICS.items()}
+    assert {name: both["text/latex"] for name, both in shown.items()} == {
+        name: rf"$\displaystyle {latex}$" for name, (_, latex) in MATHEMATICS.items()
+    }
+    assert shown["a result"]["text/plain"] == "[(x, x)]"
+    assert set(shell.display_formatter.format((1, 2))[0]) == {"text/plain"}
+    card, _ = shell.display_formatter.format(analysis.summary(x := sp.Symbol("x", real=True), x))
+    assert card["text/plain"].splitlines()[:2] == [
+        "range                   Interval(-oo, oo)",
+        "limits at −∞ and ∞      (-oo, oo)",
+    ]
+    assert set(card) == {"text/plain", "text/latex"}

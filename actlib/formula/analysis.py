@@ -17,12 +17,13 @@ ValueError asks for numbers.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import cmp_to_key, lru_cache, reduce
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import mpmath
 import sympy as sp
 from mpmath import mp, mpf
 from sympy import Abs, Expr, Float, Heaviside, Integer, Interval, Max, Min, Piecewise, Rational, Symbol, oo
+from sympy.printing.latex import LatexPrinter
 
 from actlib.formula.primitives import Primitive, derivative, elementary
 
@@ -63,17 +64,73 @@ HIGHEST_ORDER = 12
 """Derivatives compared where two pieces meet."""
 
 
-@dataclass(frozen=True)
-class Point:
+class _Shown:
+    """A result that a notebook shows as mathematics, or as one line where it cannot, made of the same pieces.
+
+    As with SymPy's own objects, repr is what str is.
+    """
+
+    def _pieces(self) -> list[str | sp.Basic]:
+        """Words and SymPy objects, in order; spaces belong to the words."""
+        raise NotImplementedError
+
+    def __repr__(self):
+        return "".join(str(_short(piece)) for piece in self._pieces())
+
+    def _latex(self, printer: LatexPrinter) -> str:
+        """What SymPy's printer calls, for a result inside of a tuple or a list as well."""
+        return _typeset(self._pieces(), printer)
+
+    def _repr_latex_(self):
+        return rf"$\displaystyle {sp.latex(self)}$"
+
+
+_SIGNS = {"≈ ": r" \approx ", " → ": r" \to ", " ~ ": r" \sim "}
+
+
+def _typeset(pieces: Iterable[str | sp.Basic], printer: LatexPrinter) -> str:
+    texts = []
+    for words, group in groupby(pieces, lambda piece: isinstance(piece, str) and piece not in _SIGNS):
+        if words:
+            texts.append(rf"\text{{{''.join(group)}}}")
+        else:  # the braces keep a minus from being taken for a difference
+            texts += [_SIGNS.get(p) or f"{{{printer._print(_short(p))}}}" for p in group]
+    return "".join(texts)
+
+
+def _short(piece: str | sp.Basic) -> str | sp.Basic:
+    """Long decimal numbers cut to six digits."""
+    return piece if isinstance(piece, str) else piece.xreplace({f: f.n(6) for f in piece.atoms(Float)})
+
+
+def _rounded(value: Expr) -> list[str | sp.Basic]:
+    return ["≈ ", value] if value.has(Float) else [value]
+
+
+def _place(at: Expr | sp.Set) -> list[str | sp.Basic]:
+    if isinstance(at, sp.Set):
+        return ["on ", at]
+    return ["towards " if at in (oo, -oo) else "at ", *_rounded(at)]
+
+
+def _places(ats: Iterable[Expr | sp.Set]) -> list[str | sp.Basic]:
+    return [piece for i, at in enumerate(ats) for piece in ([" and "] if i else []) + _place(at)]
+
+
+@dataclass(frozen=True, repr=False)
+class Point(_Shown):
     """A point of the curve; ``exact`` is False where its place is a number of 50 digits."""
 
     x: Expr
     value: Expr
     exact: bool = True
 
+    def _pieces(self):
+        return [*([] if self.exact else ["≈ "]), sp.Tuple(self.x, self.value)]
 
-@dataclass(frozen=True)
-class Extremum:
+
+@dataclass(frozen=True, repr=False)
+class Extremum(_Shown):
     """A strict local extremum; ``kind`` is "minimum" or "maximum"."""
 
     x: Expr
@@ -81,9 +138,12 @@ class Extremum:
     kind: str
     exact: bool = True
 
+    def _pieces(self):
+        return [self.kind, " ", *_rounded(self.value), " ", *_place(self.x)]
 
-@dataclass(frozen=True)
-class Kink:
+
+@dataclass(frozen=True, repr=False)
+class Kink(_Shown):
     """A point where pieces meet and are not one smooth curve.
 
     Attributes:
@@ -98,9 +158,19 @@ class Kink:
     slope_jump: Expr
     order: int
 
+    def _pieces(self):
+        if self.order > 0:
+            names = {1: "the second derivative", 2: "the third derivative"}
+            return [*_place(self.x), f": {names.get(self.order, f'derivative {self.order + 1}')} jumps"]
+        jumps = [f": the {name} jumps by " for name in ("value", "slope")]
+        if self.order == 0:
+            return [*_place(self.x), jumps[1], self.slope_jump]
+        slope = [", the slope by ", self.slope_jump] if self.slope_jump != 0 else []
+        return [*_place(self.x), jumps[0], self.jump, *slope]
 
-@dataclass(frozen=True)
-class Bound:
+
+@dataclass(frozen=True, repr=False)
+class Bound(_Shown):
     """A supremum and where it lies.
 
     Attributes:
@@ -115,9 +185,14 @@ class Bound:
     reached: bool
     exact: bool = True
 
+    def _pieces(self):
+        name = "maximum" if self.reached else "supremum"
+        how = ", reached " if self.reached else ", not reached, approached "
+        return [name, " ", *_rounded(self.value), how, *_places(self.at)]
 
-@dataclass(frozen=True)
-class Saturation:
+
+@dataclass(frozen=True, repr=False)
+class Saturation(_Shown):
     """How the slope behaves towards one end.
 
     Attributes:
@@ -132,6 +207,14 @@ class Saturation:
     slope: Expr
     saturates: bool
     rate: Expr | None
+
+    def _pieces(self):
+        if not self.saturates:
+            return [*_place(self.end), ": does not saturate, slope", " → ", self.slope]
+        if self.rate == 0:
+            return [*_place(self.end), ": saturates, slope ", self.rate, " from some point on"]
+        how = [" → ", self.slope] if self.rate is None else [" ~ ", self.rate]
+        return [*_place(self.end), ": saturates, slope", *how]
 
 
 def limits(expr: Expr, x: Symbol) -> tuple[Expr, Expr]:
@@ -327,9 +410,12 @@ def equal(a: Expr, b: Expr) -> bool:
     return not difference.has(sp.nan, sp.zoo, oo) and not _differs(difference) and _vanishes(difference)
 
 
-@dataclass(frozen=True)
-class Summary:
-    """All that this module finds of one formula; each field is what the function of that name returns."""
+@dataclass(frozen=True, repr=False)
+class Summary(_Shown):
+    """All that this module finds of one formula; each field is what the function of that name returns.
+
+    It is shown as a table of its rows. The table is LaTeX, because no HTML is typeset in every notebook.
+    """
 
     expr: Expr
     x: Symbol
@@ -387,9 +473,13 @@ class Summary:
             return "not continuous"
         return {0: "continuous", oo: "smooth"}.get(self.smoothness, f"C{self.smoothness}")
 
-    def _repr_html_(self) -> str:
-        cells = (f"<tr><th>{label}</th><td>{_shown(value)}</td></tr>" for label, value in self.rows())
-        return f"<table>{''.join(cells)}</table>"
+    def __repr__(self):
+        width = max(len(label) for label, _ in self.rows())
+        return "\n".join(f"{label:{width}}  {_short(value)}" for label, value in self.rows())
+
+    def _latex(self, printer: LatexPrinter) -> str:
+        rows = [rf"\text{{{label}}} & {_typeset([value], printer)}" for label, value in self.rows()]
+        return r"\begin{array}{ll} " + r" \\[0.4em] ".join(rows) + r" \end{array}"
 
 
 def summary(expr: Expr, x: Symbol) -> Summary:
@@ -402,13 +492,6 @@ def summary(expr: Expr, x: Symbol) -> Summary:
 def _listed(items: Iterable[sp.Basic]) -> sp.Basic | str:
     items = sp.Tuple(*items)
     return items if len(items) > 1 else items[0] if items else "none"
-
-
-def _shown(value: Expr | str) -> str:
-    """HTML of a cell: long decimal numbers are cut to six digits."""
-    if isinstance(value, str):
-        return value
-    return rf"\({sp.latex(value.xreplace({f: f.n(6) for f in value.atoms(Float)}))}\)"
 
 
 # What comes in
