@@ -214,6 +214,8 @@ class Elementwise:
                     operation = runner.operation(self.name, self.torch_source, len(self.inputs), self._like, tensors)
                     results = operation(*arguments)
                     return [results] if len(self._like) == 1 else list(results)
+            if x.is_cpu and not (llvm_runner() and x.dtype in llvm_runner().DTYPES):
+                compute = torch.float64  # on processors that no kernel serves, nothing is rounded once in float32
         return torch_runner.run(self._function, arguments, x.shape, dtypes, compute)
 
     def run_kernel(self, arguments, shape, dtypes) -> list[Tensor]:

@@ -25,9 +25,12 @@ SHARE = 1 << 15
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()
 _FEATURES = llvm.get_host_cpu_features()
-_HALVES = _FEATURES.get("f16c") or not llvm.get_default_triple().startswith(("x86", "i"))
-DTYPES = {getattr(torch, name): name for name in STORED if name != "float16" or _HALVES}
-"""What kernels read and write. Where a processor has no float16, LLVM would call functions that are not there."""
+_X86 = llvm.get_default_triple().startswith(("x86", "i"))
+_HALVES = _FEATURES.get("f16c") or not _X86
+_FUSED = _FEATURES.get("fma") or not _X86
+DTYPES = {getattr(torch, name): name for name in STORED if _FUSED and (name != "float16" or _HALVES)}
+"""What kernels read and write. Their accuracy rests on products and sums that are rounded once; and where a processor
+has no float16, LLVM would call functions that are not there."""
 
 NUMBER = "number"
 NAN = "0x7FF8000000000000"
