@@ -10,6 +10,7 @@ import sympy as sp
 import torch
 from formulas import CASES, alpha, x, y
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from actlib import Elementwise, accuracy
 from actlib.backends import torch_runner
@@ -219,7 +220,7 @@ def test_checkpointing_changes_nothing(case):
     inputs = tensors(case)
     call = lambda *t: as_tuple(case.op(*t, *case.values))[0].square().sum()
     plain = torch.autograd.grad(call(*inputs), inputs, allow_unused=True, materialize_grads=True)
-    output = torch.utils.checkpoint.checkpoint(call, *inputs, use_reentrant=False)
+    output = checkpoint(call, *inputs, use_reentrant=False)
     kept = torch.autograd.grad(output, inputs, allow_unused=True, materialize_grads=True)
     assert all(map(torch.equal, plain, kept))
 
