@@ -398,9 +398,9 @@ def one_figure():
 def test_figure_becomes_a_picture_on_white_and_what_is_said_of_it():
     made = one_figure()
     (picture, metadata), (said, _) = plain.outputs(made._repr_html_(), repr(made))
-    assert metadata["image/png"] == {"width": 688, "height": 304, "alt": "A line that rises <slowly>"}
+    assert metadata["image/png"] == {"width": 704, "height": 320, "alt": "A line that rises <slowly>"}
     image = PIL.Image.open(io.BytesIO(base64.b64decode(picture["image/png"]))).convert("RGBA")
-    assert image.size == (2 * 688, 2 * 304)
+    assert image.size == (2 * 704, 2 * 320)
     colours = {colour: count for count, colour in image.getcolors(1 << 20)}
     assert {alpha for *_, alpha in colours} == {255}
     assert max(colours, key=colours.get) == (255, 255, 255, 255)

@@ -40,7 +40,7 @@ INK = "#1f2328"
 MARKS = {"act-holds": "●", "act-part": "◐", "act-fails": "○"}
 _FONT = "DejaVu Sans"
 _PIXELS = 96 / 72  # a point of SVG in pixels of a page
-_MARGIN = 6  # points of white around a picture
+_MARGIN = 12  # points of white around a picture: names of curves may stand out a little
 _SHARP = 2  # pixels of the picture for each of the page, in both directions
 
 
