@@ -1,15 +1,23 @@
-# Four commands; each makes .venv from requirements.txt first, once.
+# Each command makes .venv from requirements.txt first, once.
 PYTHON ?= python3
 BIN := .venv/bin
 BOOK := book
 WORKERS ?= auto
 export MPLBACKEND := agg
 
-.PHONY: book test notebooks bench requirements clean
+.PHONY: book pdf lab test notebooks bench requirements clean
 
 book: .venv/.installed
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+pdf: book
+	$(BIN)/python book/_ext/pdf.py _build/html
+
+# JupyterLab on the chapters, with what MyST adds to Markdown rendered.
+lab: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[lab]
+	$(BIN)/jupyter lab $(BOOK)
 
 test: .venv/.installed
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from conftest import ROOT, Visit, barriers
 from falsifier import falsified
+from test_paper import pdf
 
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 CHAPTERS = [n for n in NOTEBOOKS if re.match(r"\d\d_", n.name)]
@@ -317,6 +318,16 @@ def test_no_page_scrolls_sideways_on_a_phone(visit):
     width = visit.page.evaluate("document.documentElement.scrollWidth")
     visit.page.set_viewport_size(desk)
     assert width <= 390
+
+
+def test_everything_fits_on_paper(visit):
+    desk = visit.page.viewport_size
+    visit.page.set_viewport_size({"width": 642, "height": 900})  # what is between the margins
+    too_wide = pdf.settle(visit.page)
+    visit.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    visit.page.emulate_media(media="screen")
+    visit.page.set_viewport_size(desk)
+    assert too_wide == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
