@@ -14,9 +14,10 @@ book: .venv/.installed
 pdf: book
 	$(BIN)/python book/_ext/pdf.py _build/html
 
-# JupyterLab on the chapters, with what MyST adds to Markdown rendered.
+# JupyterLab on the chapters, with what MyST adds to Markdown rendered. It shows figures of trusted notebooks alone.
 lab: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[lab]
+	$(BIN)/jupyter trust $(BOOK)/*.ipynb
 	$(BIN)/jupyter lab $(BOOK)
 
 test: .venv/.installed
