@@ -14,10 +14,16 @@ import xml.etree.ElementTree as ET
 import bs4
 import nbformat
 import pytest
+import sympy as sp
 import yaml
 from conftest import ROOT, Visit, barriers
 from falsifier import falsified
+from test_analysis import SHOWN as RESULTS
+from test_analysis import x
 from test_paper import pdf
+
+from actlib.formula import analysis
+from actlib.formula.primitives import sigma
 
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 CHAPTERS = [n for n in NOTEBOOKS if re.match(r"\d\d_", n.name)]
@@ -364,6 +370,18 @@ def test_page_transfers_at_most_3_megabytes(visit):
 def test_no_page_shuts_a_reader_out(visit):
     """axe-core finds no serious or critical barrier, in light and dark, with everything unfolded; comes last."""
     assert barriers(visit.page) == []
+
+
+def test_results_are_typeset(browser, address):
+    """What `formula.analysis` finds is LaTeX that MathJax knows; it shows an unknown command in red."""
+    shown = [result._repr_latex_() for result, _ in RESULTS.values()]
+    shown += [analysis.summary(formula, x)._repr_latex_() for formula in (sigma(x), sp.Max(x, 0), x * sigma(x))]
+    shown = [text.removeprefix(r"$\displaystyle ").removesuffix("$") for text in shown]
+    with Visit(browser, f"{address}/book/01_sigmoid.html") as visit:
+        made = [
+            visit.page.evaluate("text => MathJax.tex2chtml(text).outerHTML", text) for text in [*shown, r"\nonsense"]
+        ]
+    assert [bool(re.search("mjx-merror|color: ?red", html)) for html in made] == [False] * len(shown) + [True]
 
 
 def test_search_finds(browser, address):
