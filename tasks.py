@@ -22,6 +22,8 @@ VENV = ROOT / ".venv"
 COMMANDS = {}
 QUIET = ("--quiet", "--disable-pip-version-check")
 
+LAB = ROOT / ".venv-lab"
+RENDERS_MYST = ("jupyterlab==4.5.11", "jupyterlab-myst==2.7.0")  # from 4.6 on it does not load jupyterlab-myst 2.7
 LOWEST, NEWEST = "lowest", "newest"
 NOT_OF_THE_PACKAGE = ("test_book.py", "test_explorer.py", "test_benchmarks.py")
 """Tests that need more than the package and what its own tests need."""
@@ -47,6 +49,28 @@ def book():
     install()
     run(program("jupyter-book"), "build", ".", "-W", "-n", "--keep-going")
     print(f"The book: {ROOT / '_build' / 'html' / 'index.html'}")
+
+
+@command
+def pdf():
+    """Builds the book, and prints it into one file: _build/html/activation-functions.pdf."""
+    book()
+    python("book/_ext/pdf.py", "_build/html")
+
+
+@command
+def lab():
+    """Opens the chapters in JupyterLab, with terms, boxes and exercises rendered.
+
+    JupyterLab gets a virtual environment of its own, `.venv-lab`, since what renders MyST needs an older one than the
+    tests look at. The chapters run in `.venv`.
+    """
+    install()
+    make_venv(LAB)
+    python("-m", "pip", "install", *QUIET, *RENDERS_MYST, venv=LAB)
+    python("-m", "ipykernel", "install", "--prefix", LAB)
+    python("-m", "jupyter", "trust", *sorted((ROOT / "book").glob("*.ipynb")), venv=LAB)  # else figures stay out
+    python("-m", "jupyter", "lab", ROOT / "book", venv=LAB)
 
 
 @command
@@ -141,7 +165,7 @@ def install():
 def clean():
     """Removes all that these commands make in this folder."""
     made = [ROOT / name for name in ("_build", ".pytest_cache", ".ruff_cache", "actlib.egg-info")]
-    for folder in (*made, VENV, *(ROOT / f".venv-{which}" for which in (LOWEST, NEWEST))):
+    for folder in (*made, VENV, LAB, *(ROOT / f".venv-{which}" for which in (LOWEST, NEWEST))):
         if folder.exists():
             shutil.rmtree(folder)
 

@@ -14,11 +14,17 @@ import xml.etree.ElementTree as ET
 import bs4
 import nbformat
 import pytest
+import sympy as sp
 import yaml
 from conftest import ROOT, Visit, barriers
 from falsifier import falsified
+from test_analysis import SHOWN as RESULTS
+from test_analysis import x
+from test_paper import pdf
 
 import tasks
+from actlib.formula import analysis
+from actlib.formula.primitives import sigma
 
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 CHAPTERS = [n for n in NOTEBOOKS if re.match(r"\d\d_", n.name)]
@@ -322,6 +328,16 @@ def test_no_page_scrolls_sideways_on_a_phone(visit):
     assert width <= 390
 
 
+def test_everything_fits_on_paper(visit):
+    desk = visit.page.viewport_size
+    visit.page.set_viewport_size({"width": 642, "height": 900})  # what is between the margins
+    too_wide = pdf.settle(visit.page)
+    visit.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    visit.page.emulate_media(media="screen")
+    visit.page.set_viewport_size(desk)
+    assert too_wide == []
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_ink_stands_out_from_the_page(visit, theme):
     """Text and curves against the page: 4.5 and 3 to 1, the contrasts that WCAG 2.2 asks for."""
@@ -356,6 +372,18 @@ def test_page_transfers_at_most_3_megabytes(visit):
 def test_no_page_shuts_a_reader_out(visit):
     """axe-core finds no serious or critical barrier, in light and dark, with everything unfolded; comes last."""
     assert barriers(visit.page) == []
+
+
+def test_results_are_typeset(browser, address):
+    """What `formula.analysis` finds is LaTeX that MathJax knows; it shows an unknown command in red."""
+    shown = [result._repr_latex_() for result, _ in RESULTS.values()]
+    shown += [analysis.summary(formula, x)._repr_latex_() for formula in (sigma(x), sp.Max(x, 0), x * sigma(x))]
+    shown = [text.removeprefix(r"$\displaystyle ").removesuffix("$") for text in shown]
+    with Visit(browser, f"{address}/book/01_sigmoid.html") as visit:
+        made = [
+            visit.page.evaluate("text => MathJax.tex2chtml(text).outerHTML", text) for text in [*shown, r"\nonsense"]
+        ]
+    assert [bool(re.search("mjx-merror|color: ?red", html)) for html in made] == [False] * len(shown) + [True]
 
 
 def test_search_finds(browser, address):

@@ -1,0 +1,176 @@
+"""The book on paper: how a page prints, and all pages as one PDF."""
+
+import importlib.util
+import shutil
+import subprocess
+import types
+
+import pytest
+import yaml
+from conftest import ROOT, Visit, need
+
+FILES = ["book/intro", "book/01_sigmoid", "book/explorer", "book/references"]
+
+
+def load_pdf():
+    spec = importlib.util.spec_from_file_location("pdf", ROOT / "book" / "_ext" / "pdf.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+pdf = load_pdf()
+
+
+@pytest.fixture(scope="module")
+def printed(site, browser):
+    """Some files of the book as a PDF: what was joined, the chapters, and the file read again."""
+    fonts = shutil.which("fc-list") and subprocess.run(["fc-list", ":lang=zh"], capture_output=True, check=True).stdout
+    need(fonts, "no font has Chinese; fonts-wqy-microhei is one")
+    writer, chapters = pdf.book(site, browser, FILES)
+    folder = site.parent / "paper"
+    folder.mkdir(exist_ok=True)
+    writer.write(folder / "part.pdf")
+    return types.SimpleNamespace(chapters=chapters, read=pdf.PdfReader(folder / "part.pdf"))
+
+
+def paper(browser, address, query="", **options):
+    visit = Visit(browser, f"{address}/book/01_sigmoid.html{query}", **options)
+    visit.page.emulate_media(media="print")
+    visit.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    return visit
+
+
+def test_every_page_of_the_book_is_printed(site):
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    files = [file for _, files in pdf.order(toc) for file in files]
+    assert sorted(files) == sorted(f"book/{p.stem}" for p in (ROOT / "book").iterdir() if p.suffix in (".ipynb", ".md"))
+    assert all((site / f"{file}.html").exists() for file in files)
+
+
+def test_pdf_has_bookmarks_for_chapters_and_sections(printed):
+    titles = [item.title for item in printed.read.outline if not isinstance(item, list)]
+    assert titles == ["Contents", *(chapter.title for chapter in printed.chapters)]
+    assert titles[2] == "1. Sigmoid"
+    sections = [[item.title for item in items] for items in printed.read.outline if isinstance(items, list)]
+    assert sections[1][0] == "1.1. The card"
+    places = [printed.read.get_destination_page_number(item) for item in printed.read.outline[4]]
+    assert places == sorted(places)
+    for item in printed.read.outline[4]:
+        assert item.title in printed.read.pages[printed.read.get_destination_page_number(item)].extract_text()
+
+
+def test_pdf_says_where_chapters_begin(printed):
+    front = len(printed.read.pages) - sum(len(chapter.reader.pages) for chapter in printed.chapters)
+    assert printed.read.page_labels[: front + 2] == [*("i", "ii", "iii", "iv")[:front], "1", "2"]
+    contents = "\n".join(page.extract_text() for page in printed.read.pages[1:front])
+    for chapter in printed.chapters:
+        first = printed.read.pages[front + chapter.start].extract_text()
+        assert chapter.title in " ".join(first.split())
+        assert f"{chapter.title} {chapter.start + 1}" in contents.replace("\n", " ")
+        assert "".join(first.split()).startswith(f"{chapter.start + 1}{chapter.title.replace(' ', '')}")  # the foot
+
+
+def test_pdf_has_text_formulas_solutions_and_chinese(printed):
+    text = "\n".join(page.extract_text() for page in printed.read.pages)
+    for what in ("import actlib", "Solution to", "逻辑斯谛函数", "doi:10.1109/72.279181"):
+        assert what in text
+    assert "Show code cell source" not in text
+
+
+def test_pdf_embeds_its_fonts(printed):
+    fonts = {}
+    for page in printed.read.pages:
+        for font in page["/Resources"].get("/Font", {}).values():
+            font = font.get_object()
+            font = font["/DescendantFonts"][0].get_object() if "/DescendantFonts" in font else font
+            fonts[font.get("/BaseFont", "/Type3")] = font
+    assert len(fonts) > 3
+    for font in fonts.values():
+        described = font.get("/FontDescriptor", {})
+        embedded = {"/FontFile", "/FontFile2", "/FontFile3"} & set(described) or "/CharProcs" in font
+        assert embedded, font
+
+
+def test_links_lead_into_the_pdf(printed):
+    links = [a.get_object() for page in printed.read.pages for a in page.get("/Annots", [])]
+    outside = [link["/A"]["/URI"] for link in links if "/A" in link]
+    assert outside
+    assert not [uri for uri in outside if "127.0.0.1" in uri]
+    pages = {page.indirect_reference.idnum for page in printed.read.pages}
+    inside = [link["/Dest"] for link in links if "/Dest" in link]
+    assert len(inside) > 40
+    assert {list.__getitem__(target, 0).idnum for target in inside} <= pages
+
+
+def test_pdf_without_chinese_is_refused(site, browser, monkeypatch):
+    monkeypatch.setattr(pdf.Chapter, "text", lambda _: "no such letter")
+    with pytest.raises(ValueError, match="install a font"):
+        pdf.book(site, browser, ["book/01_sigmoid"])
+
+
+def test_nothing_is_too_wide_for_the_pdf(printed):
+    assert [chapter.too_wide for chapter in printed.chapters] == [[]] * len(FILES)
+
+
+def test_too_wide_is_noticed(browser, address):
+    with Visit(browser, f"{address}/book/01_sigmoid.html", viewport={"width": 642, "height": 900}) as visit:
+        visit.page.add_style_tag(content="pre { width: 800px; }")
+        assert pdf.settle(visit.page)
+
+
+def test_pages_are_offered_the_pdf_once(tmp_path):
+    page = tmp_path / "book" / "a.html"
+    page.parent.mkdir()
+    page.write_text('<footer><div class="extra_footer">\n  Code.\n</div></footer>')
+    for size in (2_000_000, 3_000_000):
+        pdf.offer(tmp_path, size)
+    link = '<a class="paper-pdf" href="../activation-functions.pdf">The book as one PDF, 3 MB</a>'
+    assert page.read_text() == f'<footer><div class="extra_footer">\n  Code. {link}\n</div></footer>'
+
+
+def test_paper_is_light_and_the_screen_dark_again(browser, address):
+    with paper(browser, address, color_scheme="dark") as visit:
+        assert visit.page.evaluate("document.documentElement.dataset.theme") == "light"
+        visit.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        assert visit.page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_paper_has_a_title_block_and_nothing_to_click_at(browser, address):
+    with paper(browser, address) as visit:
+        head = visit.page.locator(".paper-head")
+        assert head.is_visible()
+        assert "Activation Functions, Derived and Measured" in head.inner_text()
+        assert "CC BY 4.0" in head.inner_text()
+        for gone in (
+            ".bd-sidebar-primary",
+            ".bd-sidebar-secondary",
+            ".bd-header-article",
+            ".copybtn",
+            ".toggle-button",
+        ):
+            assert not visit.page.locator(gone).first.is_visible(), gone
+        assert not visit.page.locator("details.hide").first.is_visible()
+        visit.page.emulate_media(media="screen")
+        assert not head.is_visible()
+
+
+@pytest.mark.parametrize("query", ["", "?print=solutions"])
+def test_solutions_are_printed_if_asked_for(browser, address, query):
+    with paper(browser, address, query) as visit:
+        solution = visit.page.locator("div.solution pre").first
+        assert solution.is_visible() == bool(query)
+        assert visit.page.locator("div.exercise").first.is_visible()
+
+
+@pytest.mark.parametrize("name", ["Print", "Print with solutions"])
+def test_menu_prints(browser, address, name):
+    with Visit(browser, f"{address}/book/01_sigmoid.html") as visit:
+        visit.page.evaluate("window.print = () => { window.asked = document.documentElement.className }")
+        visit.page.get_by_label("Download this page").click()
+        visit.page.get_by_text(name, exact=True).click()
+        assert ("with-solutions" in visit.page.evaluate("window.asked")) == ("solutions" in name)
+
+
+def test_menu_offers_no_solutions_where_there_are_none(site):
+    assert "Print with solutions" not in (site / "book" / "glossary.html").read_text()
