@@ -9,6 +9,7 @@ import sympy as sp
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 import actlib
 from actlib import ACTIVATIONS, accuracy
@@ -154,7 +155,7 @@ def test_checkpointing_a_layer_changes_nothing(activation):
     model = nn.Sequential(nn.Linear(4, 4), activation.layer(), nn.Linear(4, 1))
     x = torch.randn(3, 4, requires_grad=True)
     (plain,) = torch.autograd.grad(model(x).sum(), x)
-    output = torch.utils.checkpoint.checkpoint(model, x, use_reentrant=False)
+    output = checkpoint(model, x, use_reentrant=False)
     assert torch.equal(plain, torch.autograd.grad(output.sum(), x)[0])
 
 

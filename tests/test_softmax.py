@@ -8,6 +8,7 @@ import pytest
 import sympy as sp
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import actlib
 from actlib import accuracy
@@ -306,7 +307,7 @@ def test_kept_graphs_checkpoints_and_autocast(function, torchs):
     call = lambda t: (function(t, 1) * weights).sum()
     output = call(x)
     first, second = (torch.autograd.grad(output, x, retain_graph=True) for _ in range(2))
-    (again,) = torch.autograd.grad(torch.utils.checkpoint.checkpoint(call, x, use_reentrant=False), x)
+    (again,) = torch.autograd.grad(checkpoint(call, x, use_reentrant=False), x)
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[0], again)
     with torch.autocast("cpu", dtype=torch.bfloat16):
