@@ -243,11 +243,14 @@ def test_environment_of_binder_is_pinned(site):
     found = yaml.safe_load((folder / "binder" / "environment.yml").read_text())["dependencies"]
     (pip,) = (entry["pip"] for entry in found if isinstance(entry, dict))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["notebooks"]]
-    names = {re.match(r"[\w-]+", line)[0] for line in wanted} - {"torch"}
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["notebooks"], *extras["chapters"]]
+    names = {re.match(r"[\w-]+", line)[0] for line in wanted} - {"torch", "actlib"}
     assert {line.partition("==")[0] for line in pip if "==" in line} == names
     (wheel,) = (line for line in pip if "==" not in line)
-    assert (folder / wheel).exists()
+    assert (folder / "binder" / wheel).exists()  # pip reads it in the folder of the environment
+    (torch,) = (line for line in project["dependencies"] if line.startswith("torch"))
+    assert torch.replace("torch", "pytorch-cpu") in found
 
 
 # -- What MyST becomes
@@ -553,14 +556,16 @@ def test_first_cell_does_nothing_where_actlib_is_installed(site, tmp_path):
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
-def setup_run(source, folder, loaded=()):
+def setup_run(source, folder, loaded=(), code=0):
     """What the first cell would install if actlib were missing: the arguments of pip."""
     asked, kept = [], dict(sys.modules)
-    fake = types.SimpleNamespace(run=lambda command, **_: asked.append(command))
-    finder = types.SimpleNamespace(find_spec=lambda _: None)
-    importlib_ = types.SimpleNamespace(util=finder, invalidate_caches=lambda: None)
+    done = types.SimpleNamespace(returncode=code, stderr="no such wheel")
+    fake = types.SimpleNamespace(run=lambda command, **_: asked.append(command) or done)
+    finder = types.SimpleNamespace(find_spec=lambda name: None if name == "actlib" else name)
+    importlib_ = types.SimpleNamespace(util=finder, metadata=importlib.metadata, invalidate_caches=lambda: None)
     # The cell as it is, with modules that it would import replaced.
     replaced = {"subprocess": fake, "importlib": importlib_, "importlib.util": finder}
+    replaced["importlib.metadata"] = importlib.metadata
     try:
         for module in ("sympy", "mpmath", "flint", "matplotlib", "resvg_py"):
             if module not in loaded:
@@ -574,15 +579,23 @@ def setup_run(source, folder, loaded=()):
     return asked[0], said.getvalue()
 
 
-def test_first_cell_keeps_what_is_loaded_and_never_asks_for_torch(site, tmp_path):
+def test_first_cell_keeps_what_is_loaded_and_the_torch_that_is_there(site, tmp_path):
     (wheel,) = (file.name for file in (site / "notebooks").glob("*.whl"))
     (tmp_path / wheel).touch()
     command, said = setup_run(first_cell(site), tmp_path, loaded=("sympy", "mpmath"))
     wanted = [argument for argument in command if "==" in argument]
-    assert [w.partition("==")[0] for w in wanted] == ["python-flint", "matplotlib", "resvg-py"]
-    assert f"actlib[notebooks] @ {(tmp_path / wheel).as_uri()}" in command
-    assert not [argument for argument in command if "torch" in argument or "--upgrade" in argument]
+    assert [w.partition("==")[0] for w in wanted][:3] == ["python-flint", "matplotlib", "resvg-py"]
+    assert {f"{name}=={importlib.metadata.version(name)}" for name in ("sympy", "mpmath", "torch")} <= set(wanted)
+    assert f"actlib[chapters] @ {(tmp_path / wheel).as_uri()}" in command
+    assert not [argument for argument in command if "--upgrade" in argument]
     assert said.count("\n") == 1
+
+
+def test_first_cell_says_why_pip_failed(site, tmp_path):
+    (wheel,) = (file.name for file in (site / "notebooks").glob("*.whl"))
+    (tmp_path / wheel).touch()
+    with pytest.raises(RuntimeError, match="pip could not install .*: no such wheel"):
+        setup_run(first_cell(site), tmp_path, code=1)
 
 
 def test_first_cell_says_what_is_missing_where_no_wheel_is_to_be_had(site, tmp_path):
@@ -742,7 +755,7 @@ def test_published_notebooks_lead_into_the_site(published_site):
 def test_published_first_cell_installs_from_the_site(published_site, tmp_path):
     command, _ = setup_run(first_cell(published_site), tmp_path)
     (wheel,) = (file.name for file in (published_site / "notebooks").glob("*.whl"))
-    assert f"actlib[notebooks] @ https://ada.github.io/curves/notebooks/{wheel}" in command
+    assert f"actlib[chapters] @ https://ada.github.io/curves/notebooks/{wheel}" in command
 
 
 def test_unpublished_pages_lead_to_no_repository(site):

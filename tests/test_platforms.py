@@ -70,7 +70,8 @@ import sys
 assert sys.flags.utf8_mode == 0
 assert sys.stdout.encoding in ("ascii", "us-ascii")
 import torch, actlib
-from actlib import accuracy, experiments
+from actlib import accuracy
+from actlib.book import evidence, figures, measurements, tables, training
 x = torch.linspace(-3, 3, 50, requires_grad=True)
 (actlib.gelu(x).sum() + actlib.softmax(x, 0).square().sum()).backward()
 assert x.grad.isfinite().all()

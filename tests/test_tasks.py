@@ -26,7 +26,7 @@ def test_help_names_every_command_and_says_what_it_does(capsys):
     ("arguments", "answer"),
     [
         ([], ""),
-        (["boook"], "the commands are book, test, .*, but 'boook' came"),
+        (["boook"], "the commands are book, .*, test, .*, but 'boook' came"),
         (["book", "x"], "expected is 'python tasks.py book', but 'book x' came"),
         (["notebooks", "a", "b"], r"expected is 'python tasks.py notebooks \[FOLDER\]', but 'notebooks a b' came"),
         (["test-versions"], r"expected is 'python tasks.py test-versions WHICH \[ARGUMENT ...\]'"),

@@ -85,8 +85,8 @@ def kept(key: str, measure: Callable[[], object], folder: pathlib.Path = PEERS) 
         return _keep(key, measure(), folder)
     for file in sorted(folder.glob("*.json")):
         report = _read(file, file.stat().st_mtime_ns)
-        if key in report["values"]:
-            return Kept(report["values"][key], report["machine"])
+        if key in report:
+            return Kept(**report[key])
     raise LookupError(f"nothing is kept of {key!r} in {folder}: run ACTLIB_MEASURE=1 once, which measures it here")
 
 
@@ -97,14 +97,13 @@ def _read(file: pathlib.Path, _changed: int) -> dict:
 
 def _keep(key: str, value: object, folder: pathlib.Path) -> Kept:
     device = device_name(torch.device("cpu"))
-    machine = f"{device}, torch {torch.__version__.partition('+')[0]}"
     file = file_of(folder, device)
-    values = json.loads(file.read_text(encoding="utf-8"))["values"] if file.exists() else {}
-    values[key] = value
-    rows = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(values.items()))
+    report = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    report[key] = {"machine": f"{device}, torch {torch.__version__.partition('+')[0]}", "value": value}
+    rows = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(report.items()))
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(f'{{"machine": {json.dumps(machine)}, "values": {{\n{rows}\n}}}}\n', encoding="utf-8", newline="\n")
-    return Kept(json.loads(json.dumps(value)), machine)
+    file.write_text(f"{{\n{rows}\n}}\n", encoding="utf-8", newline="\n")
+    return Kept(**json.loads(json.dumps(report[key])))
 
 
 def errors(
@@ -282,7 +281,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("chapters", nargs="*", type=pathlib.Path, metavar="NOTEBOOK", help="default: all of book/")
     paths = parser.parse_args(arguments).chapters or sorted(pathlib.Path("book").glob("*.ipynb"))
     os.environ["ACTLIB_MEASURE"] = "1"
-    for path in tqdm.tqdm([p for p in paths if re.search(r"measurements\.(errors|kept)", p.read_text("utf-8"))]):
+    for path in tqdm.tqdm(
+        [p for p in paths if re.search(r"measurements\.(errors|kept)", p.read_text(encoding="utf-8"))]
+    ):
         nbclient.execute(nbformat.read(path, nbformat.NO_CONVERT), cwd=path.parent, timeout=None)
 
 

@@ -45,7 +45,7 @@ class Table:
 
 def ulp_table(errors: Mapping[str, Mapping[str, Profile]]) -> Table:
     """Largest errors in ulp, and how many inputs are off by more than the bar; argument as for `figures.ulp_figure`."""
-    largest = [[what, *(float(f"{e.max():.4g}") for e in by_name.values())] for what, by_name in errors.items()]
+    largest = [[what, *map(_shown, by_name.values())] for what, by_name in errors.items()]
     counts = [
         [f"inputs whose {what} is off by more than {BAR} ulp", *(e.over for e in by_name.values())]
         for what, by_name in errors.items()
@@ -53,6 +53,11 @@ def ulp_table(errors: Mapping[str, Mapping[str, Profile]]) -> Table:
     machines = {e.machine: name for by_name in errors.values() for name, e in by_name.items() if e.machine}
     caption = "; ".join(f"Measured on {machine}" for machine in machines)
     return Table(["largest error in ulp", *next(iter(errors.values()))], largest + counts, caption)
+
+
+def _shown(errors: Profile) -> float:
+    """The largest error, to as many digits as are the same on every processor where it was not measured on one."""
+    return float(f"{errors.max():.4g}") if errors.machine or errors.max() >= 1 else round(errors.max(), 2)
 
 
 def _cell(value: object) -> tuple[str, str]:

@@ -23,7 +23,7 @@ def add_buttons(app, pagename, templatename, context, doctree):  # noqa: ARG001
     for group in context.get("header_buttons", []):
         buttons = group.get("buttons", [])
         for at, button in enumerate(buttons):
-            if button["label"] == "download-pdf-button":
+            if button.get("label") == "download-pdf-button":
                 button |= {"javascript": "printPage(false)", "text": "Print", "tooltip": "Print, or save as PDF"}
                 if 'class="solution ' in context.get("body", ""):
                     button |= {"tooltip": "Print, or save as PDF, without the solutions"}

@@ -125,7 +125,9 @@ def plain_outputs(stored: Iterable[nbformat.NotebookNode], site: str) -> list[nb
 
 SETUP = """
 # @title Set up
-# Installs actlib where it is missing, and lets its figures and tables look right in any notebook.
+# Where actlib is missing, installs it here, with what the chapters import; a virtual environment keeps that to itself.
+# Nothing is replaced that this kernel has loaded, nor a PyTorch that is there. Figures and tables then suit any notebook.
+import importlib.metadata
 import importlib.util
 import pathlib
 import subprocess
@@ -139,13 +141,21 @@ if importlib.util.find_spec("actlib") is None:
     elif SITE:
         source = f"{{SITE}}{folder}/{{WHEEL}}"
     else:
-        raise ModuleNotFoundError(f"actlib is missing: put {{WHEEL}} beside this notebook, it is in {folder}.zip")
-    # What this kernel has loaded already stays, and so does a PyTorch that is there.
+        raise ModuleNotFoundError(
+            f"actlib is missing: put {{WHEEL}} beside this notebook; it is in {folder}.zip, to which the book's introduction leads"
+        )
     pins = [f"{{name}}=={{version}}" for module, (name, version) in PINS.items() if module not in sys.modules]
-    wanted = [f"actlib[notebooks] @ {{source}}", *pins]
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wanted], check=True)
+    kept = [name for module, (name, _) in PINS.items() if module in sys.modules]
+    kept += [name for name in ("numpy", "scipy", "scikit-learn") if name.replace("scikit-", "sk") in sys.modules]
+    kept += ["torch"] if importlib.util.find_spec("torch") else []
+    kept = [f"{{name}}=={{importlib.metadata.version(name)}}" for name in kept]  # pip refuses to go on without them
+    print("Installing:", ", ".join(["actlib", *pins]))
+    wanted = [f"actlib[chapters] @ {{source}}", *pins, *kept]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", *wanted]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+    if done.returncode:
+        raise RuntimeError(f"pip could not install {{wanted}}: {{done.stderr[-2000:]}}")
     importlib.invalidate_caches()
-    print("installed:", ", ".join(["actlib", *pins]))
 
 from actlib.book import plain
 
@@ -200,20 +210,22 @@ channels: [conda-forge]
 dependencies:
   - python=3.11
   - pip
-  - pytorch-cpu>=2.6
+  - pytorch-cpu{torch}
   - pip:
 {pins}
-      - ./{wheel}
+      - ../{wheel}
 """
 
 
 def environment(root: pathlib.Path, wheel: str) -> str:
     """A pinned environment in which the notebooks run, as Binder reads it."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = map(Requirement, [*project["dependencies"], *project["optional-dependencies"]["notebooks"]])
-    names = sorted(requirement.name for requirement in wanted)
-    pins = [f"      - {name}=={importlib.metadata.version(name)}" for name in names if name != "torch"]
-    return ENVIRONMENT.format(pins="\n".join(pins), wheel=wheel)
+    extras = project["optional-dependencies"]
+    wanted = map(Requirement, [*project["dependencies"], *extras["notebooks"], *extras["chapters"]])
+    bounds = {one.name: one.specifier for one in wanted if one.name != "actlib"}
+    torch = bounds.pop("torch")
+    pins = [f"      - {name}=={importlib.metadata.version(name)}" for name in sorted(bounds)]
+    return ENVIRONMENT.format(torch=torch, pins="\n".join(pins), wheel=wheel)
 
 
 def notebook_of(source: pathlib.Path) -> nbformat.NotebookNode:
