@@ -123,6 +123,13 @@ def test_outputs_name_no_memory_address_and_no_place(path):
 
 
 @every_notebook
+def test_results_are_stored_as_mathematics(path):
+    plain = [o.data["text/plain"] for o in outputs(path) if set(o.get("data", {})) == {"text/plain"}]
+    kinds = "|".join({type(result).__name__ for result, _ in RESULTS.values()} | {"Summary"})
+    assert not [text for text in plain if re.search(rf"\b({kinds})\(|Interval|\b(sqrt|sigma|exp|oo)\b", text)]
+
+
+@every_notebook
 def test_runs_on_any_python_kernel(path):
     kernel = read(path).metadata.kernelspec
     assert (kernel.name, kernel.language) == ("python3", "python")

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import types
 
+import bs4
 import pytest
 import yaml
 from conftest import ROOT, Visit, need
@@ -119,14 +120,15 @@ def test_too_wide_is_noticed(browser, address):
         assert pdf.settle(visit.page)
 
 
-def test_pages_are_offered_the_pdf_once(tmp_path):
-    page = tmp_path / "book" / "a.html"
-    page.parent.mkdir()
-    page.write_text('<footer><div class="extra_footer">\n  Code.\n</div></footer>')
+def test_pages_are_offered_the_pdf_once(site, tmp_path):
+    shutil.copytree(site / "book", tmp_path / "book")
     for size in (2_000_000, 3_000_000):
         pdf.offer(tmp_path, size)
-    link = '<a class="paper-pdf" href="../activation-functions.pdf">The book as one PDF, 3 MB</a>'
-    assert page.read_text() == f'<footer><div class="extra_footer">\n  Code. {link}\n</div></footer>'
+    for page in (tmp_path / "book").glob("*.html"):
+        links = bs4.BeautifulSoup(page.read_text(), "html.parser").select(".paper-pdf a")
+        assert [link["href"] for link in links] == ["../activation-functions.pdf"] * (2 if page.stem == "intro" else 1)
+    assert "of 3 MB" in (tmp_path / "book" / "intro.html").read_text()
+    assert (tmp_path / "book" / "intro.html").read_text().count("<html") == 1
 
 
 def test_paper_is_light_and_the_screen_dark_again(browser, address):

@@ -16,6 +16,8 @@ def add_head(app, pagename, templatename, context, doctree):  # noqa: ARG001
         context["body"] = (
             f'<div class="paper-head"><p><strong>{title}</strong></p><p>{author}. {LICENCE}</p></div>{context["body"]}'
         )
+        if pagename == app.config.root_doc:
+            context["body"] += '<p class="paper-pdf"></p>'  # pdf.py puts a link there
 
 
 def add_buttons(app, pagename, templatename, context, doctree):  # noqa: ARG001

@@ -4,7 +4,7 @@
 
 Solutions stand below their exercises, folded code stays out. A title page and a table of contents with page numbers
 come first; chapters and sections are bookmarks, and links from chapter to chapter lead to the page in the file. The
-built pages get a link to the PDF in their footer. Chromium is the one that the environment variable CHROMIUM names, or
+built pages get a link to the PDF in their menu. Chromium is the one that the environment variable CHROMIUM names, or
 else one on the path.
 """
 
@@ -35,8 +35,10 @@ NAME = "activation-functions.pdf"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu"]
 CHINESE = re.compile("[一-鿿]")
 
-LINK = re.compile(r" *<a class=\"paper-pdf\".*?</a>")
-FOOTER = re.compile(r'(<div class="extra_footer">\s*)(.*?)(\s*</div>)', re.DOTALL)
+LINK = re.compile(r'<li class="paper-pdf">.*?</li>|(?<=<p class="paper-pdf">).*?(?=</p>)', re.DOTALL)
+MENU = re.compile(r"(dropdown-download-buttons.*?)(</ul>)", re.DOTALL)
+PLACE = '<p class="paper-pdf">'
+"""What `paper.py` leaves in the introduction for a link."""
 
 FRONT = """<!doctype html><html lang="en"><head><meta charset="utf-8"><style>
 @page {{ size: A4; margin: 22mm 24mm;
@@ -278,12 +280,17 @@ def _lead(writer: PdfWriter, link: DictionaryObject, base: str, targets: dict[st
 
 
 def offer(site: pathlib.Path, size: int) -> None:
-    """Put a link to the PDF into the footer of every page, in place of an older one."""
+    """Put a link to the PDF into the menu of every page and into the introduction, in place of an older one."""
     for page in site.rglob("*.html"):
         text = page.read_text()
-        up = os.path.relpath(site, page.parent)
-        link = f' <a class="paper-pdf" href="{up}/{NAME}">The book as one PDF, {size / 1e6:.0f} MB</a>'
-        linked = FOOTER.sub(lambda m, link=link: m[1] + LINK.sub("", m[2]) + link + m[3], text)
+        href = f"{os.path.relpath(site, page.parent)}/{NAME}"
+        item = (
+            f'<li class="paper-pdf"><a class="btn btn-sm dropdown-item" href="{href}" title="All chapters in one file">'
+            '<span class="btn__icon-container"><i class="fas fa-book"></i></span>'
+            '<span class="btn__text-container">The book as PDF</span></a></li>'
+        )
+        sentence = f'The book is <a href="{href}">one PDF</a>, too, of {size / 1e6:.0f} MB.'
+        linked = MENU.sub(rf"\1{item}\2", LINK.sub("", text), count=1).replace(PLACE, PLACE + sentence)
         if linked != text:
             page.write_text(linked)
 
@@ -328,8 +335,12 @@ def main() -> None:
         parser.error(f"{site} has no built book; build it first")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        writer, chapters = book(site, browser)
-        browser.close()
+        try:
+            writer, chapters = book(site, browser)
+        except ValueError as error:
+            raise SystemExit(str(error)) from error
+        finally:
+            browser.close()
     for chapter in chapters:
         for element in chapter.too_wide:
             sys.stderr.write(f"{chapter.title}: wider than the page: {element}\n")
