@@ -5,6 +5,7 @@ import contextlib
 import copy
 import functools
 import html
+import importlib.metadata
 import io
 import json
 import os
@@ -594,7 +595,7 @@ def test_first_cell_keeps_what_is_loaded_and_the_torch_that_is_there(site, tmp_p
 def test_first_cell_says_why_pip_failed(site, tmp_path):
     (wheel,) = (file.name for file in (site / "notebooks").glob("*.whl"))
     (tmp_path / wheel).touch()
-    with pytest.raises(RuntimeError, match="pip could not install .*: no such wheel"):
+    with pytest.raises(RuntimeError, match=r"pip could not install .*: no such wheel"):
         setup_run(first_cell(site), tmp_path, code=1)
 
 

@@ -281,9 +281,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("chapters", nargs="*", type=pathlib.Path, metavar="NOTEBOOK", help="default: all of book/")
     paths = parser.parse_args(arguments).chapters or sorted(pathlib.Path("book").glob("*.ipynb"))
     os.environ["ACTLIB_MEASURE"] = "1"
-    for path in tqdm.tqdm(
-        [p for p in paths if re.search(r"measurements\.(errors|kept)", p.read_text(encoding="utf-8"))]
-    ):
+    paths = [p for p in paths if re.search(r"measurements\.(errors|kept)", p.read_text(encoding="utf-8"))]
+    for path in tqdm.tqdm(paths):
         nbclient.execute(nbformat.read(path, nbformat.NO_CONVERT), cwd=path.parent, timeout=None)
 
 

@@ -118,7 +118,7 @@ def _card(svg: str) -> tuple[float, float]:
 def png(svg: str) -> bytes:
     """A figure's SVG as a picture, on white, in the site's colours of a light page."""
     if importlib.util.find_spec("resvg_py") is None:
-        raise ModuleNotFoundError("resvg-py is missing, which draws figures: pip install 'actlib[notebooks]'")
+        raise ModuleNotFoundError("resvg-py is missing, which draws figures: pip install 'actlib[chapters]'")
     import matplotlib
     import resvg_py
 

@@ -126,7 +126,7 @@ def plain_outputs(stored: Iterable[nbformat.NotebookNode], site: str) -> list[nb
 SETUP = """
 # @title Set up
 # Where actlib is missing, installs it here, with what the chapters import; a virtual environment keeps that to itself.
-# Nothing is replaced that this kernel has loaded, nor a PyTorch that is there. Figures and tables then suit any notebook.
+# Nothing is replaced that this kernel has loaded, nor a PyTorch that is there. Figures and tables suit any notebook.
 import importlib.metadata
 import importlib.util
 import pathlib
@@ -142,7 +142,7 @@ if importlib.util.find_spec("actlib") is None:
         source = f"{{SITE}}{folder}/{{WHEEL}}"
     else:
         raise ModuleNotFoundError(
-            f"actlib is missing: put {{WHEEL}} beside this notebook; it is in {folder}.zip, to which the book's introduction leads"
+            f"actlib is missing: put {{WHEEL}} beside this notebook; it is in {folder}.zip, which the introduction has"
         )
     pins = [f"{{name}}=={{version}}" for module, (name, version) in PINS.items() if module not in sys.modules]
     kept = [name for module, (name, _) in PINS.items() if module in sys.modules]
