@@ -41,7 +41,7 @@ def put(tmp_path, monkeypatch):
     def put(package, user):
         for name, text in (("gadget", package), ("user_of_gadget", user)):
             if text is not None:
-                (tmp_path / f"{name}.py").write_text(text)
+                (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
         return optional.Optional("gadget", "gadget", "2.10", "walks")
 
     monkeypatch.syspath_prepend(tmp_path)
@@ -84,7 +84,7 @@ def test_what_serves_is_loaded_in_silence(put):
 
 
 def test_versions_are_those_that_are_asked_for():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["check"]]
     for package in (optional.LLVMLITE, optional.FLINT, optional.TRITON):
         (bound,) = (re.match(rf"{package.name}>=([\d.]+)", text) for text in asked if text.startswith(package.name))
@@ -94,7 +94,7 @@ def test_versions_are_those_that_are_asked_for():
 def after(trouble, program):
     """Runs a program in a Python of its own, after something was done to a package; returns what it printed."""
     command = [sys.executable, "-W", "always", "-c", f"import sys, types\n{trouble}\nimport torch, actlib\n{program}"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    run = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=300)
     assert run.returncode == 0, run.stderr
     return run.stdout + run.stderr
 

@@ -43,7 +43,7 @@ def paper(browser, address, query="", **options):
 
 
 def test_every_page_of_the_book_is_printed(site):
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     files = [file for _, files in pdf.order(toc) for file in files]
     assert sorted(files) == sorted(f"book/{p.stem}" for p in (ROOT / "book").iterdir() if p.suffix in (".ipynb", ".md"))
     assert all((site / f"{file}.html").exists() for file in files)
@@ -125,10 +125,10 @@ def test_pages_are_offered_the_pdf_once(site, tmp_path):
     for size in (2_000_000, 3_000_000):
         pdf.offer(tmp_path, size)
     for page in (tmp_path / "book").glob("*.html"):
-        links = bs4.BeautifulSoup(page.read_text(), "html.parser").select(".paper-pdf a")
+        links = bs4.BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select(".paper-pdf a")
         assert [link["href"] for link in links] == ["../activation-functions.pdf"] * (2 if page.stem == "intro" else 1)
-    assert "of 3 MB" in (tmp_path / "book" / "intro.html").read_text()
-    assert (tmp_path / "book" / "intro.html").read_text().count("<html") == 1
+    assert "of 3 MB" in (tmp_path / "book" / "intro.html").read_text(encoding="utf-8")
+    assert (tmp_path / "book" / "intro.html").read_text(encoding="utf-8").count("<html") == 1
 
 
 def test_paper_is_light_and_the_screen_dark_again(browser, address):
@@ -175,4 +175,4 @@ def test_menu_prints(browser, address, name):
 
 
 def test_menu_offers_no_solutions_where_there_are_none(site):
-    assert "Print with solutions" not in (site / "book" / "glossary.html").read_text()
+    assert "Print with solutions" not in (site / "book" / "glossary.html").read_text(encoding="utf-8")

@@ -149,7 +149,7 @@ def test_no_output_needs_a_style_sheet_or_trust(pair):
 
 @each
 def test_exercises_are_numbered_as_on_the_site(site, path, pair):
-    page = bs4.BeautifulSoup((site / "book" / f"{path.stem}.html").read_text(), "html.parser")
+    page = bs4.BeautifulSoup((site / "book" / f"{path.stem}.html").read_text(encoding="utf-8"), "html.parser")
     numbers = [title.text.strip() for title in page.select(".exercise > .admonition-title .caption-number")]
     assert [h for h in headings(markdown(pair[1])) if re.match(r"Exercise [\d.]+$", h)] == numbers
     theorems = [title.text.strip() for title in page.select(".theorem .caption-number")]
@@ -196,7 +196,7 @@ def test_links_lead_somewhere(site, pair):
                 there = {heading.replace(" ", "-") for heading in headings(markdown(read(file)))}
                 assert not url.fragment or urllib.parse.unquote(url.fragment) in there
             else:
-                assert not url.fragment or f'id="{url.fragment}"' in file.resolve().read_text()
+                assert not url.fragment or f'id="{url.fragment}"' in file.resolve().read_text(encoding="utf-8")
 
 
 def test_glossary_comes_with_the_chapters(site):
@@ -223,7 +223,7 @@ def test_archive_holds_everything_that_running_takes(site):
         assert len(archive.namelist()) == len(files)
     assert set(files) >= {path.name for path in NOTEBOOKS}
     assert [name for name in files if name.endswith(".whl")]
-    assert 'href="../notebooks.zip"' in (site / "book" / "intro.html").read_text()
+    assert 'href="../notebooks.zip"' in (site / "book" / "intro.html").read_text(encoding="utf-8")
 
 
 def test_wheel_is_the_package(site):
@@ -241,9 +241,9 @@ def test_building_leaves_nothing_in_the_repository(site):
 
 def test_environment_of_binder_is_pinned(site):
     folder = site / "notebooks"
-    found = yaml.safe_load((folder / "binder" / "environment.yml").read_text())["dependencies"]
+    found = yaml.safe_load((folder / "binder" / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     (pip,) = (entry["pip"] for entry in found if isinstance(entry, dict))
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["notebooks"], *extras["chapters"]]
     names = {re.match(r"[\w-]+", line)[0] for line in wanted} - {"torch", "actlib"}
@@ -423,7 +423,7 @@ def test_text_of_a_picture_is_drawn():
 
 
 def test_colours_are_those_of_the_light_page():
-    style = (ROOT / "book" / "_static" / "book.css").read_text()
+    style = (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")
     light = re.search(r"\nhtml \{(.*?)\}", style, re.DOTALL)[1]
     assert {
         name: colour for name, colour in re.findall(r"(--act-[\w-]+): (#\w+);", light) if name in plain.LIGHT
@@ -468,12 +468,15 @@ def fresh(tmp_path_factory):
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     python = venv / "bin" / "python"
     where = subprocess.run(
-        [python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True
+        [python, "-c", "import site; print(site.getsitepackages()[0])"],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
     )
     own = pathlib.Path(where.stdout.strip())
     for bundled in own.glob("setuptools*"):  # of Python 3.11's venv, and older than ours
         bundled.rename(folder / bundled.name)
-    (own / "shared.pth").write_text(f"{shared}\n")
+    (own / "shared.pth").write_text(f"{shared}\n", encoding="utf-8")
     return python
 
 
@@ -503,7 +506,9 @@ def execute(fresh, site, tmp_path_factory):
         if not made.exists():
             nbformat.write(notebook or read(site / "notebooks" / f"{name}.ipynb"), folder / f"{name}.ipynb")
             command = [fresh, "-c", EXECUTE, f"{name}.ipynb", made.name]
-            run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+            run = subprocess.run(
+                command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False
+            )
             assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
         return nbformat.read(made, as_version=4)
 
@@ -552,7 +557,12 @@ def first_cell(site):
 def test_first_cell_does_nothing_where_actlib_is_installed(site, tmp_path):
     alone = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": ""}
     run = subprocess.run(
-        [sys.executable, "-c", first_cell(site)], cwd=tmp_path, env=alone, capture_output=True, text=True, check=False
+        [sys.executable, "-c", first_cell(site)],
+        cwd=tmp_path,
+        env=alone,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
@@ -623,7 +633,7 @@ def lab(tmp_path_factory, site, execute):
         ("notebook-extension", "tracker", {"windowingMode": "none"}),  # all cells are in the page, seen or not
     ):
         (settings / extension).mkdir(parents=True, exist_ok=True)
-        (settings / extension / f"{name}.jupyterlab-settings").write_text(json.dumps(wanted))
+        (settings / extension / f"{name}.jupyterlab-settings").write_text(json.dumps(wanted), encoding="utf-8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -641,7 +651,7 @@ def lab(tmp_path_factory, site, execute):
                     urllib.request.urlopen(f"{address}/api").close()
                     break
                 time.sleep(0.2)
-            assert server.poll() is None, (home / "log").read_text()
+            assert server.poll() is None, (home / "log").read_text(encoding="utf-8")
             yield address
         finally:
             server.terminate()
@@ -724,7 +734,9 @@ def settled(page):
 
 def test_pages_lead_to_where_they_can_be_run_and_mended(published_site):
     for path in NOTEBOOKS:
-        page = bs4.BeautifulSoup((published_site / "book" / f"{path.stem}.html").read_text(), "html.parser")
+        page = bs4.BeautifulSoup(
+            (published_site / "book" / f"{path.stem}.html").read_text(encoding="utf-8"), "html.parser"
+        )
         links = {link["href"] for link in page.select(".article-header-buttons a[href]")}
         repository = "https://github.com/Ada/curves"
         assert {link for link in links if link.startswith("https:")} == {
@@ -750,7 +762,7 @@ def test_published_notebooks_lead_into_the_site(published_site):
     for target in targets:
         if target.startswith(site):
             file, _, anchor = target.removeprefix(site).partition("#")
-            assert not anchor or f'id="{anchor}"' in (published_site / file).read_text()
+            assert not anchor or f'id="{anchor}"' in (published_site / file).read_text(encoding="utf-8")
 
 
 def test_published_first_cell_installs_from_the_site(published_site, tmp_path):
@@ -761,7 +773,7 @@ def test_published_first_cell_installs_from_the_site(published_site, tmp_path):
 
 def test_unpublished_pages_lead_to_no_repository(site):
     for path in NOTEBOOKS:
-        text = (site / "book" / f"{path.stem}.html").read_text()
+        text = (site / "book" / f"{path.stem}.html").read_text(encoding="utf-8")
         page = bs4.BeautifulSoup(text, "html.parser")
         assert not page.select('.article-header-buttons a[href^="http"]')
         assert not page.find("link", rel="canonical")
@@ -770,7 +782,7 @@ def test_unpublished_pages_lead_to_no_repository(site):
 
 def test_every_page_names_the_licence(site):
     for path in (*NOTEBOOKS, pathlib.Path("intro"), pathlib.Path("glossary")):
-        page = bs4.BeautifulSoup((site / "book" / f"{path.stem}.html").read_text(), "html.parser")
+        page = bs4.BeautifulSoup((site / "book" / f"{path.stem}.html").read_text(encoding="utf-8"), "html.parser")
         assert (
             "Code under the MIT license, text and figures under CC BY 4.0."
             in page.select_one("footer .extra_footer").text
@@ -816,9 +828,9 @@ def test_workflow_puts_the_notebooks_on_their_branch(site, tmp_path):
     import plain as extension
 
     workflows = ROOT / ".github" / "workflows"
-    workflow = yaml.safe_load((workflows / "notebooks.yml").read_text())
+    workflow = yaml.safe_load((workflows / "notebooks.yml").read_text(encoding="utf-8"))
     trigger = workflow[True]["workflow_run"]  # YAML takes `on` for a truth value
-    assert trigger["workflows"] == [yaml.safe_load((workflows / "book.yml").read_text())["name"]]
+    assert trigger["workflows"] == [yaml.safe_load((workflows / "book.yml").read_text(encoding="utf-8"))["name"]]
     script = workflow["jobs"]["push"]["steps"][-1]["run"]
     remote = tmp_path / "remote.git"
     subprocess.run(["git", "init", "--quiet", "--bare", str(remote)], check=True)
@@ -830,7 +842,7 @@ def test_workflow_puts_the_notebooks_on_their_branch(site, tmp_path):
         ["git", "ls-tree", "-r", "--name-only", extension.BRANCH],
         cwd=remote,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     pushed = set(listed.stdout.split())

@@ -18,7 +18,9 @@ def on(name, program, folder):
         pytest.skip(why)
     environment = processors.PROCESSORS[name].environment(folder)
     program = f"import processors; processors.become(); {program}"
-    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, encoding="utf-8", check=True
+    )
     return run.stdout.split()
 
 

@@ -46,9 +46,13 @@ def test_a_warning_of_c_code_is_about_its_caller():
 
 
 def test_only_what_libraries_tell_themselves_passes(tmp_path):
-    (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
-    (tmp_path / "test_program.py").write_text(PROGRAM)
+    (tmp_path / "conftest.py").write_text(
+        (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    (tmp_path / "test_program.py").write_text(PROGRAM, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-c", ROOT / "pyproject.toml", f"--rootdir={tmp_path}", tmp_path]
-    run = subprocess.run([*command, "-p", "no:cacheprovider"], capture_output=True, text=True, check=False, timeout=300)
+    run = subprocess.run(
+        [*command, "-p", "no:cacheprovider"], capture_output=True, encoding="utf-8", check=False, timeout=300
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "129 passed" in run.stdout

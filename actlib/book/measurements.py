@@ -42,7 +42,7 @@ def device_name(device: torch.device) -> str:
 def _processor() -> str:
     if sys.platform == "darwin":
         asked = subprocess.run(
-            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, encoding="utf-8", check=False
         )
         return asked.stdout.strip() or platform.machine()
     try:

@@ -137,7 +137,7 @@ def anchors(site: pathlib.Path, files: list[str]) -> dict[str, set[str]]:
     """The anchors in each file that any file links to."""
     found: dict[str, set[str]] = {file: set() for file in files}
     for file in files:
-        for href in re.findall(r'href="([^"]+#[^"]+)"', (site / f"{file}.html").read_text()):
+        for href in re.findall(r'href="([^"]+#[^"]+)"', (site / f"{file}.html").read_text(encoding="utf-8")):
             url = urllib.parse.urlsplit(urllib.parse.urljoin(f"/{file}.html", html.unescape(href)))
             name = url.path.removeprefix("/").removesuffix(".html")
             if not url.netloc and name in found:
@@ -216,7 +216,7 @@ def front_matter(browser: Browser, parts: dict[str, list[Chapter]], config: dict
     page = browser.new_page()
     page.set_content(
         FRONT.format(
-            logo=(ROOT / config["logo"]).read_text(),
+            logo=(ROOT / config["logo"]).read_text(encoding="utf-8"),
             title=html.escape(config["title"]),
             author=html.escape(config["author"]),
             licence=html.escape(config["html"]["extra_footer"]),
@@ -282,7 +282,7 @@ def _lead(writer: PdfWriter, link: DictionaryObject, base: str, targets: dict[st
 def offer(site: pathlib.Path, size: int) -> None:
     """Put a link to the PDF into the menu of every page and into the introduction, in place of an older one."""
     for page in site.rglob("*.html"):
-        text = page.read_text()
+        text = page.read_text(encoding="utf-8")
         href = f"{os.path.relpath(site, page.parent)}/{NAME}"
         item = (
             f'<li class="paper-pdf"><a class="btn btn-sm dropdown-item" href="{href}" title="All chapters in one file">'
@@ -292,7 +292,7 @@ def offer(site: pathlib.Path, size: int) -> None:
         sentence = f'The book is <a href="{href}">one PDF</a>, too, of {size / 1e6:.0f} MB.'
         linked = MENU.sub(rf"\1{item}\2", LINK.sub("", text), count=1).replace(PLACE, PLACE + sentence)
         if linked != text:
-            page.write_text(linked)
+            page.write_text(linked, encoding="utf-8")
 
 
 def book(site: pathlib.Path, browser: Browser, files: list[str] | None = None) -> tuple[PdfWriter, list[Chapter]]:
@@ -306,8 +306,8 @@ def book(site: pathlib.Path, browser: Browser, files: list[str] | None = None) -
     Raises:
         ValueError: The Chinese in a file was not printed, because the machine has no font for it.
     """
-    config = yaml.safe_load((ROOT / "_config.yml").read_text())
-    parts = dict(order(yaml.safe_load((ROOT / "_toc.yml").read_text())))
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    parts = dict(order(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))))
     parts = {caption: [f for f in names if files is None or f in files] for caption, names in parts.items()}
     linked = anchors(site, [file for names in parts.values() for file in names])
     printed: dict[str, list[Chapter]] = {}
@@ -316,7 +316,9 @@ def book(site: pathlib.Path, browser: Browser, files: list[str] | None = None) -
         for caption, names in parts.items():
             for file in names:
                 chapter = print_chapter(browser, f"{address}/{file}.html", linked[file], start)
-                if CHINESE.search((site / f"{file}.html").read_text()) and not CHINESE.search(chapter.text()):
+                if CHINESE.search((site / f"{file}.html").read_text(encoding="utf-8")) and not CHINESE.search(
+                    chapter.text()
+                ):
                     raise ValueError(
                         f"the Chinese of {file} is not printed; install a font, such as fonts-wqy-microhei"
                     )

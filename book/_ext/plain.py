@@ -188,7 +188,7 @@ def build_wheel(root: pathlib.Path, target: pathlib.Path) -> str:
             cwd=project,
             env={**os.environ, "SOURCE_DATE_EPOCH": "315532800"},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
     if run.returncode:
@@ -257,9 +257,11 @@ def write(app, error) -> None:
             nbformat.write(made, target / f"{source.stem}.ipynb")
     shutil.copy(root / "LICENSE", target)
     link = f"\nThe book itself, with a glossary and an explorer, is at {site}\n" if site else ""
-    (target / "README.md").write_text(README.format(title=app.config.html_title, wheel=wheel, site=link))
+    (target / "README.md").write_text(
+        README.format(title=app.config.html_title, wheel=wheel, site=link), encoding="utf-8"
+    )
     (target / "binder").mkdir()
-    (target / "binder" / "environment.yml").write_text(environment(root, wheel))
+    (target / "binder" / "environment.yml").write_text(environment(root, wheel), encoding="utf-8")
     with zipfile.ZipFile(target.with_suffix(".zip"), "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for file in sorted(target.iterdir()):
             if file.is_file():
