@@ -528,7 +528,7 @@ def check_execution(execute, fresh, site, name):
 def test_notebook_runs_in_an_empty_folder(execute, fresh, site):
     """The first cell installs actlib from the wheel beside it, and all other cells give what is stored."""
     (installed,) = check_execution(execute, fresh, site, FAST)
-    assert re.fullmatch(r"installed: actlib(, [\w-]+==[\d.]+)+\n", installed.text)
+    assert re.fullmatch(r"Installing: actlib(, [\w-]+==[\d.]+)+\n", installed.text)
 
 
 @pytest.mark.every_notebook
