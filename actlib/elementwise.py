@@ -215,7 +215,7 @@ class Elementwise:
                     results = operation(*arguments)
                     return [results] if len(self._like) == 1 else list(results)
             if x.is_cpu and not (llvm_runner() and x.dtype in llvm_runner().DTYPES):
-                compute = torch.float64  # on processors that no kernel serves, nothing is rounded once in float32
+                compute = torch.float64  # no kernel, no fused steps: next to zeros float32 would lose too much
         return torch_runner.run(self._function, arguments, x.shape, dtypes, compute)
 
     def run_kernel(self, arguments, shape, dtypes) -> list[Tensor]:

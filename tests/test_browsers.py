@@ -140,7 +140,7 @@ def test_the_cache_lies_among_those_of_the_user():
     assert "actlib" in browsers.CACHE.parts
 
 
-@pytest.mark.parametrize("pins", ["tests/chromium", "book/_web"])
+@pytest.mark.parametrize("pins", ["book/_ext/chromium", "book/_web"])
 def test_pins_have_checksums_and_name_no_host(pins):
     lock = json.loads((TESTS.parent / pins / "package-lock.json").read_text(encoding="utf-8"))
     packages = {name: entry for name, entry in lock["packages"].items() if name}

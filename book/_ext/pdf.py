@@ -4,8 +4,7 @@
 
 Solutions stand below their exercises, folded code stays out. A title page and a table of contents with page numbers
 come first; chapters and sections are bookmarks, and links from chapter to chapter lead to the page in the file. The
-built pages get a link to the PDF in their menu. Chromium is the one that the environment variable CHROMIUM names, or
-else one on the path.
+built pages get a link to the PDF in their menu. The browser is that of the tests, see `browsers.py`.
 """
 
 import argparse
@@ -17,7 +16,6 @@ import io
 import os
 import pathlib
 import re
-import shutil
 import sys
 import threading
 import urllib.parse
@@ -25,6 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import yaml
+from browsers import NoBrowserError, Opener
 from playwright.sync_api import Browser, Page, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.constants import PageLabelStyle
@@ -32,7 +31,6 @@ from pypdf.generic import ArrayObject, DictionaryObject, Fit, FloatObject, NameO
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAME = "activation-functions.pdf"
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu"]
 CHINESE = re.compile("[一-鿿]")
 
 LINK = re.compile(r'<li class="paper-pdf">.*?</li>|(?<=<p class="paper-pdf">).*?(?=</p>)', re.DOTALL)
@@ -98,20 +96,6 @@ def order(toc: dict) -> Iterator[tuple[str, list[str]]]:
     yield "", [toc["root"]]
     for part in toc["parts"]:
         yield part["caption"], [chapter["file"] for chapter in part["chapters"]]
-
-
-def chromium() -> str:
-    """The browser's executable.
-
-    Raises:
-        SystemExit: There is none.
-    """
-    found = os.environ.get("CHROMIUM") or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if not found:
-        raise SystemExit("found no Chromium; expected is one on the path, or in the environment variable CHROMIUM")
-    return found
 
 
 @contextlib.contextmanager
@@ -283,7 +267,7 @@ def offer(site: pathlib.Path, size: int) -> None:
     """Put a link to the PDF into the menu of every page and into the introduction, in place of an older one."""
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        href = f"{os.path.relpath(site, page.parent)}/{NAME}"
+        href = f"{pathlib.Path(os.path.relpath(site, page.parent)).as_posix()}/{NAME}"
         item = (
             f'<li class="paper-pdf"><a class="btn btn-sm dropdown-item" href="{href}" title="All chapters in one file">'
             '<span class="btn__icon-container"><i class="fas fa-book"></i></span>'
@@ -336,7 +320,11 @@ def main() -> None:
     if not (site / "book").is_dir():
         parser.error(f"{site} has no built book; build it first")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        try:
+            browser, what = Opener(playwright.chromium).open()
+        except NoBrowserError as error:
+            raise SystemExit(str(error)) from error
+        sys.stdout.write(f"browser: {what}\n")
         try:
             writer, chapters = book(site, browser)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""The browser of the tests: one that is here, or else one that is fetched, once, into a cache folder.
+"""The browser of the tests and of the PDF: one that is here, or else one that is fetched, once, into a cache folder.
 
 It is the first of these that starts:
 
