@@ -114,7 +114,7 @@ def test_ulp_table_counts_what_is_above_the_bar():
     ours = accuracy.profile(inputs, np.array([0.5, 0.1]))
     theirs = dataclasses.replace(accuracy.profile(inputs, np.array([0.6, np.inf])), machine="a chip")
     errors = {"value": {"ours": ours, "theirs": theirs}}
-    assert tables.ulp_table(errors).caption == "Measured on a chip"
+    assert tables.ulp_table(errors).caption == "theirs: measured on a chip"
     assert tables.ulp_table(errors).rows == [
         ["value", 0.5, np.inf],
         ["inputs whose value is off by more than 0.55 ulp", 0, 2],

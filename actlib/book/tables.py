@@ -1,5 +1,6 @@
 """The book's tables: HTML that takes the page's colours."""
 
+import collections
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,8 +51,10 @@ def ulp_table(errors: Mapping[str, Mapping[str, Profile]]) -> Table:
         [f"inputs whose {what} is off by more than {BAR} ulp", *(e.over for e in by_name.values())]
         for what, by_name in errors.items()
     ]
-    machines = {e.machine: name for by_name in errors.values() for name, e in by_name.items() if e.machine}
-    caption = "; ".join(f"Measured on {machine}" for machine in machines)
+    machines = collections.defaultdict(list)
+    for name, found in next(iter(errors.values())).items():
+        machines[found.machine].append(name)
+    caption = "; ".join(f"{', '.join(names)}: measured on {machine}" for machine, names in machines.items() if machine)
     return Table(["largest error in ulp", *next(iter(errors.values()))], largest + counts, caption)
 
 
