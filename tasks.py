@@ -222,7 +222,7 @@ def execute(folder):
     import nbclient
     import nbformat
 
-    from actlib.book import evidence
+    from actlib.book import verdicts
 
     for path in sorted(pathlib.Path(folder).glob("*.ipynb")):
         notebook = nbformat.read(path, nbformat.NO_CONVERT)
@@ -232,7 +232,7 @@ def execute(folder):
         path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
         print(path, flush=True)
         if path.parent == ROOT / "book":
-            evidence.store_verdicts(path.parent)  # which later chapters look back on
+            verdicts.store(path.parent)  # which later chapters look back on
 
 
 class UsageError(Exception):

@@ -6,7 +6,8 @@ import pytest
 import torch
 from conftest import ROOT
 
-from actlib.book import evidence
+from actlib.book import evidence, verdicts
+from actlib.book.evidence import Verdict
 
 
 @pytest.mark.parametrize(
@@ -46,21 +47,120 @@ def _chapter(folder, name, *tables):
 
 def test_verdicts_are_read_from_the_tables_of_the_chapters(tmp_path):
     measured = ["what | number", "speed | 3"]
-    verdicts = ["claim | experiment | measured | verdict", "is fast | a race | 3 of 5 | holds in part"]
-    _chapter(tmp_path, "01_function", measured, verdicts)
-    _chapter(tmp_path, "11_no_function", verdicts)
-    (trial,) = evidence.verdicts_of(tmp_path)
-    assert trial == evidence.Trial("01_function", "A heading", "is fast", "3 of 5", "holds in part")
+    table = ["claim | experiment | measured | verdict", "is fast | a race | 3 of 5 | holds in part"]
+    _chapter(tmp_path, "01_function", measured, table)
+    _chapter(tmp_path, "11_no_function", table)
+    (trial,) = verdicts.of(tmp_path)
+    assert trial == verdicts.Trial("01_function", "A heading", "is fast", "3 of 5", "holds in part")
 
 
 def test_chapter_without_verdicts_is_named(tmp_path):
     _chapter(tmp_path, "01_function", ["what | number", "speed | 3"])
     with pytest.raises(LookupError, match="01_function"):
-        evidence.verdicts_of(tmp_path)
+        verdicts.of(tmp_path)
 
 
 def test_kept_verdicts_are_those_of_the_chapters(tmp_path):
     """Chapters that look back on the others read the kept ones, so that they run without the others beside them."""
-    assert evidence.stored_verdicts() == evidence.verdicts_of(ROOT / "book")
-    evidence.store_verdicts(ROOT / "book", tmp_path / "verdicts.json")
-    assert (tmp_path / "verdicts.json").read_bytes() == evidence.VERDICTS_FILE.read_bytes()
+    assert verdicts.stored() == verdicts.of(ROOT / "book")
+    verdicts.store(ROOT / "book", tmp_path / "verdicts.json")
+    assert (tmp_path / "verdicts.json").read_bytes() == verdicts.FILE.read_bytes()
+
+
+CONDITIONS = {"usual": "at the usual weights", "fourfold": "at weights × 4"}
+
+
+def judged():
+    """Two claims with what was found."""
+    claim = evidence.Claim("learns", "it learns", evidence.Larger(margin=0.1, unit="points"), CONDITIONS)
+    claim.test("usual", [1.0, 1.1, 0.9])
+    claim.test("fourfold", [-1.0, -1.1, -0.9])
+    proved = evidence.Claim("shape", "it rises", evidence.Theorem(), {"always": "everywhere"})
+    proved.test("always", True, "its slope is positive")
+    return claim, proved
+
+
+def test_claim_on_which_conditions_disagree_depends_on_them():
+    claim, proved = judged()
+    assert claim.verdict is Verdict.DEPENDS
+    assert claim.ruling == "holds: at the usual weights; does not hold: at weights × 4"
+    assert (proved.verdict, proved.ruling) == (Verdict.PROVED, "proved")
+
+
+def test_existence_holds_if_it_does_under_one_condition():
+    claim = evidence.Claim("dies", "units may die", evidence.Exists(margin=0.1), CONDITIONS)
+    claim.test("usual", [False] * 100)
+    assert claim.test("fourfold", [True, False]).verdict is Verdict.NOT_DECIDED
+    assert claim.verdict is Verdict.NOT_DECIDED
+    claim.test("fourfold", [True] * 10)
+    assert claim.verdict is Verdict.HOLDS
+
+
+def test_claim_says_what_was_not_tested():
+    claim = evidence.Claim("learns", "it learns", evidence.Larger(margin=0.1), CONDITIONS)
+    with pytest.raises(KeyError, match="conditions of 'learns' are usual, fourfold, but 'other' came"):
+        claim.test("other", [1.0, 2.0])
+    claim.test("usual", [1.0, 2.0])
+    with pytest.raises(ValueError, match="'learns' has not been tested under: fourfold"):
+        claim.verdict  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("judge", "data", "message"),
+    [
+        (evidence.Larger(margin=1), ([1.0],), "two seeds or more"),
+        (evidence.Larger(margin=1), ([1.0, 2.0], [1.0]), "as many on both sides, but 2 and 1 came"),
+        (evidence.Larger(margin=2, ratio=True), ([1.0, -2.0],), "finite positive numbers"),
+        (evidence.Alike(margin=2), ([1.0, float("nan")],), "finite numbers"),
+        (evidence.Often(margin=0.5), ([],), "at least one run"),
+        (evidence.MoreOften(margin=0.5), ([True], []), "as many of one as of the other, but 1 and 0 came"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(judge, data, message):
+    with pytest.raises(ValueError, match=message):
+        judge.judge(*data)
+
+
+def test_a_ratio_needs_a_margin_above_one():
+    with pytest.raises(ValueError, match=r"at least 1, as a factor, but 0.5 came"):
+        evidence.Larger(margin=0.5, ratio=True)
+
+
+def test_margin_is_never_below_the_noise():
+    judge = evidence.Larger(margin=1.1, ratio=True)
+    times = [1.2, 1.21, 1.19, 1.2]
+    assert judge.judge(times).verdict is Verdict.HOLDS
+    loud = judge.judge(times, noise=1.3)
+    assert (loud.verdict, loud.margin) == (Verdict.DOES_NOT_HOLD, "× 1.30")
+
+
+def test_seeds_move_with_the_environment(monkeypatch):
+    monkeypatch.delenv("ACTLIB_FIRST_SEED", raising=False)
+    assert evidence.seeds(3) == [0, 1, 2]
+    monkeypatch.setenv("ACTLIB_FIRST_SEED", "1000")
+    assert evidence.seeds(3) == [1000, 1001, 1002]
+    assert not set(evidence.tuning_seeds(300)) & set(evidence.seeds(300))
+
+
+def test_table_of_verdicts_is_read_back(tmp_path):
+    table = verdicts.VerdictTable(*judged())
+    assert repr(table).splitlines()[0] == "claim | condition | effect (95% interval) | margin | verdict"
+    assert 'href="judging.html"' in table._repr_html_()
+    data = table._repr_mimebundle_()
+    notebook = {
+        "cells": [
+            {"cell_type": "markdown", "source": ["# A heading"]},
+            {"cell_type": "code", "source": [], "outputs": [{"data": json.loads(json.dumps(data))}]},
+        ]
+    }
+    (tmp_path / "01_function.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    first, second = verdicts.of(tmp_path)
+    assert (first.key, first.verdict) == ("learns", Verdict.DEPENDS)
+    assert first.conditions == {"usual": Verdict.HOLDS, "fourfold": Verdict.DOES_NOT_HOLD}
+    assert (second.key, second.verdict, second.measured) == (
+        "shape",
+        Verdict.PROVED,
+        "everywhere: its slope is positive",
+    )
+    verdicts.store(tmp_path, tmp_path / "kept.json")
+    assert verdicts.stored(tmp_path / "kept.json") == [first, second]

@@ -145,3 +145,148 @@ def test_training_on_digits_takes_down_what_is_asked():
     assert seldom.steps_to(seldom.accuracies[1]) == 10
     with pytest.raises(ValueError, match="every must divide the number of steps, but 7 came for 20 steps"):
         training.train_on_digits(torch.tanh, 0, steps=20, every=7)
+
+
+def _alone(model, optimiser, images, labels, steps, rows=None):
+    for step in range(steps):
+        seen = slice(None) if rows is None else rows[step]
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(model(images[seen]), labels[seen]).backward()
+        optimiser.step()
+    return model
+
+
+SEEDS, RATES = [3, 4, 5], [0.02, 0.05, 0.1]
+OPTIMISERS = {
+    "momentum": lambda model, rate: torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9),
+    "adam": lambda model, rate: torch.optim.Adam(model.parameters(), lr=rate / 10),
+}
+
+
+@pytest.mark.parametrize("batch", [None, 20])
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_models_side_by_side_are_trained_as_each_alone(optimiser, batch):
+    models = [training.network([64, 16, 16, 10], torch.tanh, seed) for seed in SEEDS]
+    data, test = training.digits_to_train(SEEDS, 100), training.test_digits()
+    rates = RATES if optimiser == "momentum" else [rate / 10 for rate in RATES]
+    runs = training.train_side_by_side(
+        models,
+        data,
+        torch.nn.functional.cross_entropy,
+        30,
+        rate=rates,
+        optimiser=optimiser,
+        batch=batch,
+        seeds=SEEDS,
+        score=training.accuracy,
+        test=test,
+        every=10,
+    )
+    assert runs.steps == [0, 10, 20, 30]
+    assert runs.losses.shape == runs.scores.shape == (3, 4)
+    for i, (seed, rate) in enumerate(zip(SEEDS, RATES, strict=True)):
+        generator = torch.Generator().manual_seed(seed)
+        rows = [torch.randperm(100, generator=generator)[:batch] for _ in range(30)] if batch else None
+        images, labels = (part[i] for part in data)
+        model = training.network([64, 16, 16, 10], torch.tanh, seed)
+        assert runs.losses[i, 0].item() == pytest.approx(
+            torch.nn.functional.cross_entropy(model(images), labels).item(), abs=1e-12
+        )
+        _alone(model, OPTIMISERS[optimiser](model, rate), images, labels, 30, rows)
+        for one, together in zip(model.parameters(), runs.model(i).parameters(), strict=True):
+            torch.testing.assert_close(together, one, rtol=0, atol=1e-12)
+        assert runs.losses[i, -1].item() == pytest.approx(
+            torch.nn.functional.cross_entropy(model(images), labels).item(), abs=1e-12
+        )
+        right = (model(test[0]).argmax(1) == test[1]).double().mean().item()
+        assert runs.scores[i, -1].item() == pytest.approx(right, abs=1e-12)
+
+
+def test_what_does_not_fit_side_by_side_is_refused():
+    models = [training.network([64, 10], torch.tanh, seed) for seed in SEEDS]
+    data = training.digits_to_train(SEEDS, 10)
+    train = lambda *a, **k: training.train_side_by_side(*a, torch.nn.functional.cross_entropy, 1, **k)
+    with pytest.raises(ValueError, match="expected data for 2 models"):
+        train(models[:2], data)
+    with pytest.raises(ValueError, match="momentum or adam, but 'lion' came"):
+        train(models, data, optimiser="lion")
+    with pytest.raises(ValueError, match="one seed a model for the batches, 3 in all, but None came"):
+        train(models, data, batch=5)
+
+
+def test_digits_for_testing_are_never_trained_on():
+    images, labels = training.test_digits()
+    assert (images.shape, labels.shape) == ((797, 64), (797,))
+    seen, _ = training.digits_to_train(range(3), 1000)
+    assert seen.shape == (3, 1000, 64)
+    tested = {tuple(row) for row in images.tolist()}
+    assert not tested & {tuple(row) for row in seen.flatten(0, 1).tolist()}
+    assert not torch.equal(seen[0], seen[1])
+    with pytest.raises(ValueError, match="1 to 1,000 training images, but 1,001 came"):
+        training.digits_to_train([0], 1001)
+
+
+def test_steps_to_a_score_are_counted():
+    runs = training.Runs([0, 5, 10], torch.empty(0), torch.tensor([[0.1, 0.6, 0.9], [0.1, 0.2, 0.3]]), {}, None)
+    assert runs.steps_to(0.5) == [5.0, math.inf]
+
+
+def test_accuracy_of_classes_and_of_yes_and_no():
+    assert training.accuracy(torch.tensor([[1.0, 2.0], [3.0, 0.0]]), torch.tensor([1, 1])) == 0.5
+    assert training.accuracy(torch.tensor([[1.0], [-2.0]]), torch.tensor([True, True])) == 0.5
+
+
+def test_signals_and_gradients_by_layer_are_those_of_autograd():
+    model = training.network([5, 4, 3, 2], torch.tanh, 0)
+    inputs, targets = torch.randn(7, 5, dtype=torch.float64), torch.tensor([0, 1, 0, 1, 0, 1, 1])
+    loss = torch.nn.functional.cross_entropy
+    found = training.by_layer(model, inputs, targets, loss)
+    z1 = model[0](inputs).detach().requires_grad_()
+    h1 = torch.tanh(z1)
+    z2 = model[2](h1)
+    h2 = torch.tanh(z2)
+    gradients = torch.autograd.grad(loss(model[4](h2), targets), [z1, z2])
+    rms = lambda t: t.detach().square().mean().sqrt().item()
+    assert found.signals == pytest.approx([rms(h1), rms(h2)])
+    assert found.spread == pytest.approx([rms(h1 - h1.mean(0)), rms(h2 - h2.mean(0))])
+    assert found.gradients == pytest.approx([rms(g) for g in gradients])
+
+
+def test_default_initialisation_is_that_of_pytorch():
+    weights = [training.network([300, 300, 10], torch.relu, seed, None)[0] for seed in range(3)]
+    for linear in weights:
+        assert linear.weight.var().item() == pytest.approx(1 / 900, rel=0.05)
+        assert linear.weight.abs().max().item() <= 1 / math.sqrt(300)
+        assert linear.bias.var().item() == pytest.approx(1 / 900, rel=0.3)
+    theirs = torch.nn.Linear(300, 300).weight
+    assert theirs.var().item() == pytest.approx(weights[0].weight.var().item(), rel=0.05)
+
+
+def test_residual_network_by_hand():
+    model = training.network([4, 3, 3, 2], torch.tanh, 0, residual=True)
+    x = torch.randn(5, 4, dtype=torch.float64)
+    first, inner, last = (m for m in model.modules() if isinstance(m, torch.nn.Linear))
+    normalised = lambda h: (h - h.mean(1, True)) / (h.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+    h = torch.tanh(first(x))
+    h = h + torch.tanh(inner(normalised(h)))
+    torch.testing.assert_close(model(x), last(normalised(h)))
+
+
+@pytest.mark.parametrize("options", [{}, {"odd": True}, {"residual": True}, {"optimiser": "adam"}, {"batch": 30}])
+def test_digits_task_learns(options):
+    task = training.DigitsTask(hidden=(16, 16), images=100, steps=40, **options)
+    runs = task.train(torch.tanh, [1, 2], rate=0.02 if task.optimiser == "adam" else 0.1, every=20)
+    assert runs.steps == [0, 20, 40]
+    assert (runs.losses[:, -1] < runs.losses[:, 0]).all()
+    assert (runs.scores[:, -1] > (0.6 if task.odd else 0.3)).all()
+
+
+def test_tuning_finds_the_best_inside_of_the_grid():
+    task = training.DigitsTask(hidden=(16,), images=50, steps=20)
+    tuned = task.tune(torch.tanh, [7, 8], rates=[1e-3, 1e-2, 0.3, 100.0])
+    assert (tuned.rate, tuned.gain) == (0.3, 1.0)
+    assert tuned.losses.shape == (1, 4)
+    with pytest.raises(ValueError, match=r"the best rate, 0\.03, lies at an end of the grid"):
+        task.tune(torch.tanh, [7, 8], rates=[1e-3, 1e-2, 0.03])
+    tuned = task.tune(torch.tanh, [7], rates=[0.3], gains=[1e-4, 1.0, 30.0])
+    assert tuned.gain == 1.0

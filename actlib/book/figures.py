@@ -119,6 +119,51 @@ def bands(axes: Axes, x: Sequence[float], runs: Sequence[Sequence[float]], colou
         axes.plot(x, runs.mean(1), color=colour, marker="o", markersize=4, label=label)
 
 
+def learning_curves(
+    axes: Axes, steps: Sequence[int], runs: Mapping[str, NDArray], colours: Sequence[str] = PALETTE, digits: int = 2
+) -> None:
+    """Loss or accuracy over the steps of training: the median over the seeds, and the middle half of them.
+
+    Args:
+        axes: Where to draw.
+        steps: When it was looked.
+        runs: By name, one row a seed, one column a moment.
+        colours: One a name.
+        digits: Values are rounded to so many, for a training's last digits differ between processors.
+    """
+    ends = {}
+    with mpl.rc_context(_STYLE):
+        for (name, values), colour in zip(runs.items(), colours, strict=False):
+            low, middle, high = np.round(np.quantile(np.asarray(values), (0.25, 0.5, 0.75), axis=0), digits)
+            axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+            ends[name] = middle
+    lines(axes, np.asarray(steps), ends, colours)
+
+
+def by_layer(
+    axes: Axes, layers: Mapping[str, Sequence[float]], colours: Sequence[str] = PALETTE, digits: int = 1
+) -> None:
+    """A quantity at each hidden layer, on a logarithmic axis: filled dots before training, and hollow ones after it.
+
+    Args:
+        axes: Where to draw.
+        layers: By name, one positive number a layer, or two rows of them: before training, and after it.
+        colours: One a name.
+        digits: Their logarithms to base 10 are rounded to so many.
+    """
+    with mpl.rc_context(_STYLE):
+        for (name, values), colour in zip(layers.items(), colours, strict=False):
+            rows = np.round(np.log10(np.maximum(np.atleast_2d(values), 1e-300)), digits)
+            at = np.arange(1, rows.shape[1] + 1)
+            for row, style in zip(rows, ({}, {"markerfacecolor": "none", "linestyle": (0, (4, 3))}), strict=False):
+                axes.plot(at, row, "o-", color=colour, markersize=4, linewidth=1.2, label=name, **style)
+                name = "_"  # the second row needs no entry of its own
+        axes.set_xlabel("hidden layer")
+        axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda y, _: f"$10^{{{y:g}}}$"))
+        axes.yaxis.set_major_locator(mpl.ticker.MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+
+
 def curves(
     function: Callable, low: float = -6.0, high: float = 6.0, name: str = "f", points: int = 241
 ) -> tuple[MatplotlibFigure, Axes]:

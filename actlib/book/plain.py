@@ -37,7 +37,14 @@ LIGHT = {
 }
 """What the variables of the site's style sheet are on a light page."""
 INK = "#1f2328"
-MARKS = {"act-holds": "●", "act-part": "◐", "act-fails": "○"}
+MARKS = {
+    "act-holds": "●",
+    "act-part": "◐",
+    "act-fails": "○",
+    "act-open": "◌",
+    "act-proved": "■",
+    "act-refuted": "□",
+}
 _FONT = "DejaVu Sans"
 _PIXELS = 96 / 72  # a point of SVG in pixels of a page
 _MARGIN = 12  # points of white around a picture: names of curves may stand out a little

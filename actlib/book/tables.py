@@ -74,9 +74,8 @@ def _cell(value: object) -> tuple[str, str]:
     if isinstance(value, (int, np.integer)):
         return f"{value:,}", "act-number"
     text = html.escape(str(value), quote=False)
-    verdict = {"holds": "act-holds", "holds in part": "act-part", "does not hold": "act-fails"}.get(text, "")
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
-    return re.sub(r"\[([^\]]+)\]\(([^\s)]+)\)", r'<a href="\2">\1</a>', text), verdict
+    return re.sub(r"\[([^\]]+)\]\(([^\s)]+)\)", r'<a href="\2">\1</a>', text), getattr(value, "style", "")
 
 
 def _td(numbered: tuple[int, object]) -> str:

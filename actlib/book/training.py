@@ -4,10 +4,11 @@ Everything runs in float64 on the CPU: a rounding difference between two machine
 shown, so the chapters can state their results and have them compared.
 """
 
+import copy
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -163,6 +164,42 @@ def digits(seed: int, train: int = 600) -> tuple[Tensor, Tensor, Tensor, Tensor]
     return images[first], labels[first], images[rest], labels[rest]
 
 
+TEST_DIGITS = 797
+
+
+def digits_to_train(seeds: Sequence[int], count: int = 600) -> tuple[Tensor, Tensor]:
+    """Training images drawn anew for each seed, none of which is among the fixed `test_digits`.
+
+    Args:
+        seeds: One draw each.
+        count: How many images of the 1,000 that are not for testing.
+
+    Returns:
+        Images (seeds, count, 64) with pixels in [0, 1], and labels (seeds, count).
+    """
+    images, labels = _all_digits()
+    rest = _shuffled()[TEST_DIGITS:]
+    if not 0 < count <= len(rest):
+        raise ValueError(f"expected 1 to {len(rest):,} training images, but {count:,} came")
+    draws = [rest[torch.randperm(len(rest), generator=torch.Generator().manual_seed(seed))[:count]] for seed in seeds]
+    return images[torch.stack(draws)], labels[torch.stack(draws)]
+
+
+def test_digits() -> tuple[Tensor, Tensor]:
+    """The 797 images, and their labels, that are kept for testing, the same for all seeds.
+
+    Seeds that share their test images say how much chance there is in weights and training images; were the test
+    images drawn anew from the same 1,797, seeds would not be independent (Nadeau and Bengio 2003).
+    """
+    images, labels = _all_digits()
+    kept = _shuffled()[:TEST_DIGITS]
+    return images[kept], labels[kept]
+
+
+def _shuffled() -> Tensor:
+    return torch.randperm(len(_all_digits()[0]), generator=torch.Generator().manual_seed(1797))
+
+
 @functools.cache
 def _all_digits() -> tuple[Tensor, Tensor]:
     from sklearn.datasets import load_digits
@@ -171,17 +208,38 @@ def _all_digits() -> tuple[Tensor, Tensor]:
     return torch.tensor(data.data, dtype=torch.float64) / 16, torch.tensor(data.target)
 
 
-def network(sizes: Sequence[int], activation: Callable, seed: int, gain: float = 1.0) -> nn.Sequential:
-    """A fully connected network: linear layers of the given sizes with the activation between, none after the last."""
+def network(
+    sizes: Sequence[int], activation: Callable, seed: int, gain: float | None = 1.0, *, residual: bool = False
+) -> nn.Sequential:
+    """A fully connected network: linear layers of the given sizes with the activation between, none after the last.
+
+    Args:
+        sizes: Of the inputs, the hidden layers and the outputs.
+        activation: An elementwise torch function.
+        seed: Of the weights.
+        gain: Weights are normal with variance gain^2 / fan_in, and biases 0; None for what PyTorch gives by default:
+            weights and biases uniform, with variance 1 / (3 fan_in).
+        residual: Whether a hidden layer between layers of its own size computes h + f(W norm(h) + b), with layer
+            normalisation, as transformers do, and the output layer sees norm(h).
+    """
     generator = torch.Generator().manual_seed(seed)
     layers: list[nn.Module] = []
-    for fan_in, fan_out in itertools.pairwise(sizes):
+    pairs = list(itertools.pairwise(sizes))
+    for number, (fan_in, fan_out) in enumerate(pairs):
         linear = nn.Linear(fan_in, fan_out, dtype=torch.float64)
         with torch.no_grad():
-            linear.weight.normal_(0, gain / math.sqrt(fan_in), generator=generator)
-            linear.bias.zero_()
-        layers += [linear, _Function(activation)]
-    return nn.Sequential(*layers[:-1])
+            if gain is None:
+                nn.init.kaiming_uniform_(linear.weight, a=math.sqrt(5), generator=generator)
+                linear.bias.uniform_(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)
+            else:
+                linear.weight.normal_(0, gain / math.sqrt(fan_in), generator=generator)
+                linear.bias.zero_()
+        last = number == len(pairs) - 1
+        if residual and number:
+            layers.append(nn.Sequential(_Normalised(), linear) if last else _Residual(linear, activation))
+        else:
+            layers += [linear] if last else [linear, _Function(activation)]
+    return nn.Sequential(*layers)
 
 
 def train(
@@ -294,6 +352,313 @@ def train_on_digits(
 
     train(model, loss, steps, rate=rate, momentum=momentum, watch=watch)
     return Run(model, losses, accuracies, images, every)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Models that were trained side by side; the first dimension of everything counts them.
+
+    Attributes:
+        steps: After how many steps it was looked, the start and the end among them.
+        losses: Loss on the training data at these moments, (models, moments).
+        scores: What `score` gave at these moments, (models, moments); empty without.
+        parameters: Of all models, by name.
+    """
+
+    steps: list[int]
+    losses: Tensor = field(repr=False)
+    scores: Tensor = field(repr=False)
+    parameters: Mapping[str, Tensor] = field(repr=False)
+    _like: nn.Module = field(repr=False)
+
+    def model(self, index: int) -> nn.Module:
+        """One of the trained models."""
+        model = copy.deepcopy(self._like)
+        model.load_state_dict({name: p[index] for name, p in self.parameters.items()})
+        return model
+
+    def steps_to(self, score: float) -> list[float]:
+        """For each model, after how many steps the score is first seen to be reached; infinity if never."""
+        return [
+            next((float(step) for step, s in zip(self.steps, row, strict=True) if s >= score), math.inf)
+            for row in self.scores.tolist()
+        ]
+
+
+def train_side_by_side(
+    models: Sequence[nn.Module],
+    data: tuple[Tensor, Tensor],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    steps: int,
+    *,
+    rate: float | Sequence[float] = 0.1,
+    optimiser: str = "momentum",
+    momentum: float = 0.9,
+    batch: int | None = None,
+    seeds: Sequence[int] | None = None,
+    score: Callable[[Tensor, Tensor], Tensor] | None = None,
+    test: tuple[Tensor, Tensor] | None = None,
+    every: int | None = None,
+) -> Runs:
+    """Trains many models of the same shape at once, each as a plain loop would train it alone.
+
+    The models become one whose parameters have a dimension more (`torch.func.stack_module_state`), and `vmap` runs it
+    on all of them. So many seeds, rates or gains cost little more than one.
+
+    Args:
+        models: They differ in their parameters alone.
+        data: Inputs and targets, with a first dimension that counts the models.
+        loss: From outputs and targets of one model to a number.
+        steps: Number of steps.
+        rate: The learning rate, one for all or one a model.
+        optimiser: "momentum", gradient descent with momentum as `torch.optim.SGD` has it; or "adam", as
+            `torch.optim.Adam` with its defaults.
+        momentum: Of the gradient.
+        batch: Size of the random batch that each step sees; all of the data, if none is given.
+        seeds: Of the batches, one a model.
+        score: From outputs and targets of one model to a number, on the test data.
+        test: Inputs and targets, the same for all models.
+        every: After how many steps loss and score are taken down, besides the start and the end.
+
+    Raises:
+        ValueError: An argument does not fit; the message says which.
+    """
+    count = len(models)
+    if any(len(part) != count for part in data):
+        raise ValueError(f"expected data for {count} models, but for {[len(part) for part in data]} came")
+    if optimiser not in ("momentum", "adam"):
+        raise ValueError(f"the optimiser is momentum or adam, but {optimiser!r} came")
+    if batch is not None and (seeds is None or len(seeds) != count):
+        raise ValueError(f"expected one seed a model for the batches, {count} in all, but {seeds} came")
+    rates = torch.as_tensor(rate, dtype=torch.float64).expand(count)
+    parameters, buffers = torch.func.stack_module_state(list(models))
+    parameters = {name: p.detach() for name, p in parameters.items()}
+    like = copy.deepcopy(models[0])
+    call = lambda p, b, x: torch.func.functional_call(like, (p, b), (x,))
+    loss_of = lambda p, b, x, y: loss(call(p, b, x), y)
+    losses_and_gradients = torch.func.vmap(torch.func.grad_and_value(loss_of))
+    losses_alone = torch.func.vmap(loss_of)
+    score_of = torch.func.vmap(lambda p, b, x, y: score(call(p, b, x), y), in_dims=(0, 0, None, None))
+    draws = [torch.Generator().manual_seed(seed) for seed in seeds] if batch else []
+    shaped = {name: rates.view(-1, *[1] * (p.dim() - 1)) for name, p in parameters.items()}
+    first = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    second = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    moments, losses, scores = [], [], []
+
+    def look(step: int) -> None:
+        moments.append(step)
+        with torch.no_grad():
+            losses.append(losses_alone(parameters, buffers, *data))
+            if score:
+                scores.append(score_of(parameters, buffers, *test))
+
+    for step in range(steps):
+        if step == 0 or (every and step % every == 0):
+            look(step)
+        seen = data
+        if batch:
+            rows = torch.stack([torch.randperm(data[0].shape[1], generator=g)[:batch] for g in draws])
+            seen = tuple(part[torch.arange(count)[:, None], rows] for part in data)
+        gradients, _ = losses_and_gradients(parameters, buffers, *seen)
+        for name, gradient in gradients.items():
+            if optimiser == "momentum":
+                first[name] = momentum * first[name] + gradient
+                move = first[name]
+            else:
+                first[name] = 0.9 * first[name] + 0.1 * gradient
+                second[name] = 0.999 * second[name] + 0.001 * gradient**2
+                size = (second[name] / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8
+                move = first[name] / (1 - 0.9 ** (step + 1)) / size
+            parameters[name] = parameters[name] - shaped[name] * move
+    look(steps)
+    stacked = torch.stack(scores, 1) if scores else torch.empty(count, 0)
+    return Runs(moments, torch.stack(losses, 1), stacked, parameters, like)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitsTask:
+    """Networks that tell handwritten digits apart, from `digits_to_train`, tested on `test_digits`.
+
+    Attributes:
+        hidden: Units of each hidden layer.
+        images: How many a network is trained on.
+        steps: Of training.
+        optimiser: As for `train_side_by_side`.
+        batch: As for `train_side_by_side`.
+        residual: As for `network`.
+        odd: Whether the network has one output, which says that the digit is odd, instead of ten.
+    """
+
+    hidden: Sequence[int] = (32,) * 6
+    images: int = 300
+    steps: int = 200
+    optimiser: str = "momentum"
+    batch: int | None = None
+    residual: bool = False
+    odd: bool = False
+
+    def network(self, activation: Callable, seed: int, gain: float | None = 1.0) -> nn.Sequential:
+        """An untrained network."""
+        return network([64, *self.hidden, 1 if self.odd else 10], activation, seed, gain, residual=self.residual)
+
+    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy."""
+        if self.odd:
+            return nn.functional.binary_cross_entropy_with_logits(outputs[..., 0], labels)
+        return nn.functional.cross_entropy(outputs, labels)
+
+    def data(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Training images and labels of all seeds."""
+        images, labels = digits_to_train(seeds, self.images)
+        return images, self._labels(labels)
+
+    def test(self) -> tuple[Tensor, Tensor]:
+        """Test images and labels."""
+        images, labels = test_digits()
+        return images, self._labels(labels)
+
+    def _labels(self, labels: Tensor) -> Tensor:
+        return (labels % 2).double() if self.odd else labels
+
+    def train(
+        self,
+        activation: Callable,
+        seeds: Sequence[int],
+        *,
+        rate: float | Sequence[float],
+        gain: float | Sequence[float | None] | None = 1.0,
+        every: int | None = None,
+    ) -> Runs:
+        """One network a seed, trained side by side; their scores are accuracies on the test images.
+
+        Args:
+            activation: An elementwise torch function.
+            seeds: Of weights, training images and batches.
+            rate: Learning rate; one, or one a seed.
+            gain: As for `network`; one, or one a seed.
+            every: After how many steps loss and accuracy are taken down.
+        """
+        gains = gain if isinstance(gain, Sequence) else [gain] * len(seeds)
+        return train_side_by_side(
+            [self.network(activation, seed, g) for seed, g in zip(seeds, gains, strict=True)],
+            self.data(seeds),
+            self.loss,
+            self.steps,
+            rate=rate,
+            optimiser=self.optimiser,
+            batch=self.batch,
+            seeds=seeds,
+            score=accuracy,
+            test=self.test(),
+            every=every,
+        )
+
+    def tune(
+        self,
+        activation: Callable,
+        seeds: Sequence[int],
+        *,
+        rates: Sequence[float],
+        gains: Sequence[float | None] = (1.0,),
+    ) -> "Tuned":
+        """The learning rate and the gain with the lowest training loss, in the geometric mean over some seeds.
+
+        Args:
+            activation: An elementwise torch function.
+            seeds: Apart from those of which results are reported.
+            rates: A grid whose best must lie inside of it.
+            gains: Likewise, if there are more than two.
+
+        Raises:
+            ValueError: The best lies at an end of the grid.
+        """
+        cases = list(itertools.product(gains, rates, seeds))
+        runs = self.train(
+            activation,
+            [seed for _, _, seed in cases],
+            rate=[rate for _, rate, _ in cases],
+            gain=[gain for gain, _, _ in cases],
+        )
+        logs = runs.losses[:, -1].clamp(min=1e-12).log().nan_to_num(math.inf, math.inf)
+        means = logs.view(len(gains), len(rates), len(seeds)).mean(2)
+        g, r = divmod(means.argmin().item(), len(rates))
+        for name, values, place in (("rate", rates, r), ("gain", gains, g)):
+            if len(values) > 2 and place in (0, len(values) - 1):
+                raise ValueError(f"the best {name}, {values[place]}, lies at an end of the grid {list(values)}")
+        return Tuned(rates[r], gains[g], means.exp())
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What `DigitsTask.tune` has chosen.
+
+    Attributes:
+        rate: The learning rate.
+        gain: The gain of the weights.
+        losses: Geometric mean of the training losses, (gains, rates).
+    """
+
+    rate: float
+    gain: float | None
+    losses: Tensor = field(repr=False)
+
+
+def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Share of the inputs whose largest output is that of their class; for one output, whose sign is that of it."""
+    says = outputs.argmax(-1) if outputs.shape[-1] > 1 else (outputs[..., 0] > 0)
+    return (says == targets).double().mean()
+
+
+@dataclass(frozen=True)
+class ByLayer:
+    """How large signals and gradients are at each hidden layer, from the first to the last.
+
+    Attributes:
+        signals: Root mean square of the activations, over units and inputs.
+        spread: Root mean square of what inputs differ by: of the activations without their mean over the inputs.
+        gradients: Root mean square of the loss's gradient in z = W h + b, over units and inputs.
+    """
+
+    signals: list[float]
+    spread: list[float]
+    gradients: list[float]
+
+
+def by_layer(model: nn.Sequential, inputs: Tensor, targets: Tensor, loss: Callable) -> ByLayer:
+    """Signals and gradients by layer, of a `stack` or a `network`, before or after training.
+
+    Args:
+        model: Linear layers, each but the last with an activation behind it.
+        inputs: A batch, one row an input.
+        targets: What should come out.
+        loss: From outputs and targets to a number.
+    """
+    zs, signals, spread = [], [], []
+    h = inputs
+    for layer in model:
+        if isinstance(layer, _Function):
+            zs.append(h.requires_grad_() if h.is_leaf else h)
+            h = layer(h)
+            signals.append(h.detach().square().mean().sqrt().item())
+            spread.append((h.detach() - h.detach().mean(0)).square().mean().sqrt().item())
+        else:
+            h = layer(h)
+    gradients = torch.autograd.grad(loss(h, targets), zs)
+    return ByLayer(signals, spread, [g.square().mean().sqrt().item() for g in gradients])
+
+
+class _Normalised(nn.Module):
+    def forward(self, h: Tensor) -> Tensor:
+        return nn.functional.layer_norm(h, h.shape[-1:])
+
+
+class _Residual(nn.Module):
+    def __init__(self, linear: nn.Linear, function: Callable):
+        super().__init__()
+        self.linear, self.function, self.normalised = linear, function, _Normalised()
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + self.function(self.linear(self.normalised(h)))
 
 
 class _Function(nn.Module):

@@ -1,0 +1,130 @@
+"""The verdicts of the chapters: the table at the end of each, and what later chapters read of all of them."""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from actlib.book.evidence import Claim, Verdict
+from actlib.book.measurements import RESULTS
+from actlib.book.tables import Table
+
+FILE = RESULTS / "verdicts.json"
+RECORD = "application/vnd.actlib.verdicts+json"
+"""The type under which a table of verdicts carries what it says, for programs."""
+
+
+class VerdictTable(Table):
+    """All claims of a chapter: each with its conditions, effects with their intervals, margins and verdicts."""
+
+    def __init__(self, *claims: Claim):
+        rows = []
+        for claim in claims:
+            first = claim.says
+            if claim.verdict is Verdict.DEPENDS or len(claim.conditions) > 1:
+                rows.append([first, "", "", "", claim.verdict])
+                first = ""
+            for condition in claim.conditions:
+                o = claim.outcomes[condition]
+                what = f"{o.found} ({o.reading})" if o.reading else o.found
+                rows.append([first, o.condition, what, o.margin or "—", o.verdict])
+        super().__init__(["claim", "condition", "effect (95% interval)", "margin", "verdict"], rows)
+        self.caption = '<a href="judging.html">How this book judges</a>'
+        self.record = [
+            {
+                "key": claim.key,
+                "claim": claim.says,
+                "measured": "; ".join(f"{o.condition}: {o.found}" for o in claim.outcomes.values()),
+                "ruling": claim.ruling,
+                "verdict": claim.verdict.name,
+                "conditions": {c: claim.outcomes[c].verdict.name for c in claim.conditions},
+            }
+            for claim in claims
+        ]
+
+    def _repr_mimebundle_(self, **_):
+        return {"text/plain": repr(self), "text/html": self._repr_html_(), RECORD: self.record}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A claim that a chapter has tested.
+
+    Attributes:
+        chapter: Name of the chapter's file, without its ending.
+        title: Its heading.
+        claim: What is said.
+        measured: What was found.
+        verdict: The verdict.
+        key: The claim's key within the chapter.
+        ruling: The verdict; where it depends, on what.
+        conditions: The verdict under each condition.
+    """
+
+    chapter: str
+    title: str
+    claim: str
+    measured: str
+    verdict: Verdict
+    key: str = ""
+    ruling: str = ""
+    conditions: Mapping[str, Verdict] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, row: Mapping) -> "Trial":
+        """From what `record` gives."""
+        conditions = {key: Verdict[name] for key, name in row.get("conditions", {}).items()}
+        return cls(**row | {"verdict": Verdict[row["verdict"]], "conditions": conditions})
+
+    def record(self) -> dict:
+        """What is kept of it."""
+        conditions = {key: verdict.name for key, verdict in self.conditions.items()}
+        return (
+            {k: v for k, v in asdict(self).items() if v}
+            | {"verdict": self.verdict.name}
+            | ({"conditions": conditions} if conditions else {})
+        )
+
+
+def stored(file: pathlib.Path = FILE) -> list[Trial]:
+    """All claims that the chapters have tested, as `store` has kept them."""
+    return [Trial.of(row) for row in json.loads(file.read_text(encoding="utf-8"))]
+
+
+def store(book: pathlib.Path, file: pathlib.Path = FILE) -> None:
+    """Keeps all claims that the chapters have tested, for the chapters that look back on them."""
+    rows = ",\n".join(json.dumps(trial.record(), ensure_ascii=False) for trial in of(book))
+    file.write_text(f"[\n{rows}\n]\n", encoding="utf-8", newline="\n")
+
+
+def of(book: pathlib.Path) -> list[Trial]:
+    """All claims that the chapters have tested, read from the tables of verdicts that stand in them.
+
+    Args:
+        book: The folder of the chapters.
+
+    Raises:
+        LookupError: A chapter on a function has no such table.
+    """
+    trials = []
+    for file in sorted(book.glob("0[0-9]_*.ipynb")):
+        cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+        title = next("".join(c["source"]) for c in cells if c["cell_type"] == "markdown").splitlines()[0]
+        outputs = [o.get("data", {}) for c in cells for o in c.get("outputs", [])]
+        rows = [row for data in outputs for row in data.get(RECORD, [])] or _older(outputs)
+        if not rows:
+            raise LookupError(f"{file} has no table of verdicts")
+        trials += [Trial.of({"chapter": file.stem, "title": title.removeprefix("# ")} | row) for row in rows]
+    return trials
+
+
+def _older(outputs: Sequence[Mapping]) -> list[dict]:
+    """Rows of tables that carry no record: those of `verdict`."""
+    shown = ["".join(data.get("text/plain", [])) for data in outputs]
+    tables = [[line.split(" | ") for line in text.splitlines()[1:]] for text in shown]
+    of_verdicts = [table for table in tables if all(row[-1] in set(Verdict) for row in table)]
+    return [
+        {"claim": row[0], "measured": row[-2], "verdict": Verdict(row[-1]).name}
+        for table in of_verdicts
+        for row in table
+    ]
