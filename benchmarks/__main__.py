@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
     where = (chosen.pages or pages.available()[0]) if chosen.device == "cpu" else None
     if where:
         try:
-            pages.choose(where)
+            pages.choose(where, formulas.RESERVE * largest(chosen) * torch.float32.itemsize)
         except pages.PagesError as error:
             parser.error(str(error))
         print(f"Memory while times are taken: {where}")
@@ -153,6 +153,11 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.plots:
         report.draw(file.parent, results["device"], chosen.plots)
         print(f"Figures in {chosen.plots}")
+
+
+def largest(chosen: argparse.Namespace) -> int:
+    """Elements of the largest inputs."""
+    return max(chosen.elements or (FULL if chosen.full else SHORT))
 
 
 def positive(text: str) -> int:

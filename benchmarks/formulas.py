@@ -61,6 +61,8 @@ FEW = (COPY, "relu", AGAIN, "sigmoid", "tanh")
 TASKS = (VALUE, BOTH)
 ELEMENTS = (2**10, 2**14, 2**18, 2**22, 2**24)
 ROUNDS = 25
+RESERVE = 16
+"""Tensors for which memory is kept: inputs, results, and what lies between."""
 CPU = torch.device("cpu")
 
 
@@ -85,7 +87,7 @@ def run(elements: tuple[int, ...], rounds: int, threads: int, folder: pathlib.Pa
 
 def measured(mode: str, names: tuple[str, ...], elements: tuple[int, ...], rounds: int, threads: int) -> list[dict]:
     """The rows of a mode of memory, where it is something else than the default at a size; for a process of its own."""
-    pages.choose(mode)
+    pages.choose(mode, RESERVE * max(elements) * torch.float32.itemsize)
     torch.set_num_threads(threads)
     elements = [n for n in elements if mode != pages.FRESH or n * torch.float32.itemsize >= pages.FRESH_FROM]
     rows = []
@@ -93,7 +95,7 @@ def measured(mode: str, names: tuple[str, ...], elements: tuple[int, ...], round
     with tqdm.tqdm(total=total, unit="round", desc=f"{mode} memory") as progress:
         for size in elements:
             for task in TASKS:
-                rows += timed(mode, names, size, task, rounds, lambda: progress.update())
+                rows += timed(mode, names, size, task, rounds, progress.update)
     return rows
 
 

@@ -7,6 +7,7 @@ glibc, gives pieces of more than 32 MiB back to the system as soon as they are f
 """
 
 import ctypes
+import functools
 import os
 from collections.abc import Callable
 
@@ -30,13 +31,15 @@ def available() -> tuple[str, ...]:
     return MODES if _glibc() else (DEFAULT,)
 
 
-def choose(mode: str) -> None:
+def choose(mode: str, reserve: int = 1 << 26) -> None:
     """Makes the process get its memory so, from now on; what was chosen before the default stays chosen.
 
     Call it at the start of a process: freed memory that the heap holds by then is no fresh one.
 
     Args:
         mode: "reused", "fresh" or "default".
+        reserve: So many bytes are got at once where memory is to be reused, and kept for what comes. Take several times
+            what is needed at a time: glibc leaves gaps between aligned pieces, and would ask for more.
 
     Raises:
         ValueError: There is no such mode.
@@ -50,9 +53,13 @@ def choose(mode: str) -> None:
         if _glibc().mallopt(parameter, value) != 1:
             raise PagesError(f"mallopt({parameter}, {value}) failed, so memory would not be {mode}")
     if mode == REUSED:
-        probe = lambda: torch.ones(1 << 22)
-        probe()
-        if (found := faults_of(probe)) > 1 << 10:
+        block = _glibc().malloc(reserve)
+        if not block:
+            raise PagesError(f"the system has no {reserve:,} bytes to be kept for reuse")
+        ctypes.memset(block, 1, reserve)
+        _glibc().free(block)
+        probe = lambda: torch.ones(1 << 20)
+        if (found := min(faults_of(probe) for _ in range(3))) > 100:
             raise PagesError(f"a tensor still causes {found} page faults: is another allocator preloaded?")
 
 
@@ -81,8 +88,13 @@ def faults_of(call: Callable[[], object]) -> int | None:
     return None if before is None else faults() - before
 
 
+@functools.cache
 def _glibc() -> ctypes.CDLL | None:
     try:
-        return ctypes.CDLL(None) if os.confstr("CS_GNU_LIBC_VERSION") else None
+        library = ctypes.CDLL(None) if os.confstr("CS_GNU_LIBC_VERSION") else None
     except (AttributeError, ValueError, OSError):  # no confstr; a C library without that name
         return None
+    if library:
+        library.malloc.argtypes, library.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+        library.free.argtypes = [ctypes.c_void_p]
+    return library
