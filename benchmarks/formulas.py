@@ -8,13 +8,14 @@ A file of results, one for each device, is an object with
 
     device, threads, date, versions     as in `report.py`
     rounds      how often each contender had its turn
-    rows        [{pages, elements, task, function, faults, seconds}]
+    rows        [{pages, elements, task, function, faults, waited, seconds}]
 
 "pages" says where memory came from: "reused", "fresh" or "default", see `pages.py`; the last two for a few functions.
 A task is "value" or "value and gradient", forward and backward. A function bears the name of the registry where it is
 PyTorch's, "actlib" before it where it is ours; "copy" copies the input into a new tensor, and in the second task the
-gradient at the output, too; "relu again" is "relu". "seconds" is the time of a call in each round, and "faults" the
-median over the rounds of the page faults of a call; null where the system does not tell.
+gradient at the output, too; "relu again" is "relu". "seconds" is the time of a call in each round. Medians over the
+rounds are "faults", the page faults of a call, and "waited", the share of its time in which a thread found no processor
+free; null where the system does not tell.
 
 `actlib.book.costs.formula_costs` reads all this.
 """
@@ -26,7 +27,7 @@ import multiprocessing
 import pathlib
 import random
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 import tqdm
@@ -61,6 +62,8 @@ FEW = (COPY, "relu", AGAIN, "sigmoid", "tanh")
 TASKS = (VALUE, BOTH)
 ELEMENTS = (2**10, 2**14, 2**18, 2**22, 2**24)
 ROUNDS = 25
+PATIENCE = 6
+"""Seconds for each task at a size in which turns are taken again, because the machine did something else."""
 RESERVE = 16
 """Tensors for which memory is kept: inputs, results, and what lies between."""
 CPU = torch.device("cpu")
@@ -107,20 +110,25 @@ def timed(
     random_numbers = torch.Generator().manual_seed(0)
     x, g = (torch.randn(case.shape, generator=random_numbers) for _ in range(2))
     tasks = {name: calls_of(name, case, task, x, g) for name in names}
-    times, faults = {name: [] for name in names}, {name: [] for name in names}
-    turns = timing.turns(tasks, rounds, CPU, fewest=rounds, shuffle=random.Random(elements).shuffle)
+    taken = {name: [] for name in names}
+    shuffle = random.Random(elements).shuffle
+    turns = timing.turns(tasks, rounds, CPU, fewest=rounds, shuffle=shuffle, patience=PATIENCE)
     for number, turn in enumerate(turns, 1):
-        times[turn.contender].append(float(f"{turn.seconds:.4g}"))
-        faults[turn.contender].append(turn.faults)
+        taken[turn.contender].append(turn)
         if number % len(names) == 0:
             after_round()
-    where = {"pages": mode, "elements": elements, "task": task}
     return [
-        where
-        | {"function": name, "faults": None if None in faults[name] else statistics.median(faults[name])}
-        | {"seconds": times[name]}
+        {"pages": mode, "elements": elements, "task": task, "function": name}
+        | {what: median_of(getattr(turn, what) for turn in taken[name]) for what in ("faults", "waited")}
+        | {"seconds": [float(f"{turn.seconds:.4g}") for turn in taken[name]]}
         for name in names
     ]
+
+
+def median_of(values: Iterable[float | None]) -> float | None:
+    """The median to five digits; None where something is not known."""
+    values = list(values)
+    return None if None in values else float(f"{statistics.median(values):.5g}")
 
 
 def calls_of(name: str, case: Case, task: str, x: torch.Tensor, g: torch.Tensor) -> Calls:

@@ -23,6 +23,8 @@ AT_MOST = 1 << 28
 """Bytes that all sets of inputs together may take, unless one alone takes more."""
 
 MOST_SETS = 16
+DISTURBED = 0.02
+"""Share of the time that threads may wait for a processor before a turn is taken again."""
 
 
 def interleaved(
@@ -53,11 +55,14 @@ class Turn:
         contender: Its name.
         seconds: Mean time of a call.
         faults: Mean number of page faults of a call; None where the system does not tell.
+        waited: For what share of the time a thread of the process had work, but no processor, the threads' shares added
+            up; None where the system does not tell.
     """
 
     contender: str
     seconds: float
     faults: float | None
+    waited: float | None
 
 
 def turns(
@@ -67,6 +72,7 @@ def turns(
     refresh: dict[str, Callable[[], object]] | None = None,
     fewest: int = FEWEST,
     shuffle: Callable[[list[str]], None] | None = None,
+    patience: float = 0,
 ) -> Iterator[Turn]:
     """Every turn of every contender, as `interleaved` says.
 
@@ -77,6 +83,8 @@ def turns(
         refresh: As there.
         fewest: After so many rounds, no further one begins if they took long enough.
         shuffle: Puts the names in another order, in place, for every other round; the next reverses it.
+        patience: For so many seconds in all, turns are taken again in which threads had to wait for a processor; of
+            those of a contender in a round the one counts in which they waited least.
     """
     refresh = refresh or {}
     repeats = {}
@@ -97,6 +105,11 @@ def turns(
                 if name in refresh:
                     refresh[name]()
                 turn = timed(name, list(itertools.islice(queues[name], repeats[name] + 1)), device)
+                while patience > 0 and (turn.waited or 0) > DISTURBED:
+                    since = time.perf_counter()
+                    again = timed(name, list(itertools.islice(queues[name], repeats[name] + 1)), device)
+                    turn = min(turn, again, key=lambda t: math.inf if t.waited is None else t.waited)
+                    patience -= time.perf_counter() - since
                 repeats[name] = fitting(turn.seconds)
                 yield turn
 
@@ -113,11 +126,22 @@ def timed(contender: str, calls: Calls, device: torch.device) -> Turn:
     # where it does not.
     first, *calls = calls
     first()
-    faults = pages.faults()
+    before = waiting(), pages.faults()
     seconds = seconds_of(calls, device)
-    if faults is not None:
-        faults = (pages.faults() - faults) / len(calls)
-    return Turn(contender, seconds, faults)
+    faults, waited = pages.faults(), waiting()
+    if before[1] is not None:
+        faults = (faults - before[1]) / len(calls)
+    waited = None if None in (before[0], waited) else (waited - before[0]) / len(calls) / max(seconds, 1e-9)
+    return Turn(contender, seconds, faults, waited)
+
+
+def waiting() -> float | None:
+    """For how many seconds threads of this process have had work but no processor; None where that is not told."""
+    try:
+        threads = list(pathlib.Path("/proc/self/task").iterdir())
+        return sum(int((thread / "schedstat").read_text(encoding="ascii").split()[1]) for thread in threads) / 1e9
+    except (OSError, IndexError):  # another system; one that does not count it; a thread that has just ended
+        return None
 
 
 def seconds_of(calls: Calls, device: torch.device) -> float:
