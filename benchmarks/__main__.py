@@ -72,6 +72,13 @@ def main(arguments: list[str] | None = None) -> None:
         help=f"turns of each contender ({ROUNDS}; with --formulas {formulas.ROUNDS})",
     )
     parser.add_argument(
+        "--patience",
+        type=float,
+        metavar="SECONDS",
+        help="with --formulas, for how long, for each task at a size, turns are taken again in which others had "
+        f"the processors ({formulas.PATIENCE})",
+    )
+    parser.add_argument(
         "--pages",
         choices=pages.MODES,
         help="where a CPU's memory comes from: reused (where that can be had), as in training; fresh for every result; "
@@ -91,10 +98,13 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.formulas:
         not_taken = ("names", "full", "pages", "no_compile", "plots")
         if chosen.device == "cuda" or any(getattr(chosen, name) for name in not_taken):
-            parser.error("with --formulas go --elements, --rounds, --threads and --results alone, on the CPU")
+            parser.error("with --formulas go --elements, --rounds, --patience, --threads, --results alone, on the CPU")
         elements = tuple(sorted(set(chosen.elements or formulas.ELEMENTS)))
-        formulas.run(elements, chosen.rounds or formulas.ROUNDS, chosen.threads, chosen.results or COST)
+        patience = formulas.PATIENCE if chosen.patience is None else chosen.patience
+        formulas.run(elements, chosen.rounds or formulas.ROUNDS, patience, chosen.threads, chosen.results or COST)
         return
+    if chosen.patience is not None:
+        parser.error("--patience goes with --formulas")
     chosen.device = chosen.device or ("cuda" if torch.cuda.is_available() else "cpu")
     chosen.rounds = chosen.rounds or ROUNDS
     chosen.results = chosen.results or SPEED

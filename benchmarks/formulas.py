@@ -69,7 +69,7 @@ RESERVE = 16
 CPU = torch.device("cpu")
 
 
-def run(elements: tuple[int, ...], rounds: int, threads: int, folder: pathlib.Path) -> None:
+def run(elements: tuple[int, ...], rounds: int, patience: float, threads: int, folder: pathlib.Path) -> None:
     """Measures, keeps the results and prints what was found."""
     modes = pages.available()
     if modes != pages.MODES:
@@ -79,7 +79,7 @@ def run(elements: tuple[int, ...], rounds: int, threads: int, folder: pathlib.Pa
         names = tuple(CONTENDERS) if mode == modes[0] else FEW
         # How memory is got is chosen before anything else is done, so that each has a process of its own.
         with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            rows += process.submit(measured, mode, names, elements, rounds, threads).result()
+            rows += process.submit(measured, mode, names, elements, rounds, patience, threads).result()
     torch.set_num_threads(threads)
     results = report.about(CPU) | {"rounds": rounds, "rows": rows}
     file = file_of(folder, results["device"])
@@ -88,7 +88,9 @@ def run(elements: tuple[int, ...], rounds: int, threads: int, folder: pathlib.Pa
     print(f"Medians of {rounds} rounds on {results['device']}. Kept in {file}")
 
 
-def measured(mode: str, names: tuple[str, ...], elements: tuple[int, ...], rounds: int, threads: int) -> list[dict]:
+def measured(
+    mode: str, names: tuple[str, ...], elements: tuple[int, ...], rounds: int, patience: float, threads: int
+) -> list[dict]:
     """The rows of a mode of memory, where it is something else than the default at a size; for a process of its own."""
     pages.choose(mode, RESERVE * max(elements) * torch.float32.itemsize)
     torch.set_num_threads(threads)
@@ -98,12 +100,18 @@ def measured(mode: str, names: tuple[str, ...], elements: tuple[int, ...], round
     with tqdm.tqdm(total=total, unit="round", desc=f"{mode} memory") as progress:
         for size in elements:
             for task in TASKS:
-                rows += timed(mode, names, size, task, rounds, progress.update)
+                rows += timed(mode, names, size, task, rounds, patience, progress.update)
     return rows
 
 
 def timed(
-    mode: str, names: tuple[str, ...], elements: int, task: str, rounds: int, after_round: Callable[[], object]
+    mode: str,
+    names: tuple[str, ...],
+    elements: int,
+    task: str,
+    rounds: int,
+    patience: float,
+    after_round: Callable[[], object],
 ) -> list[dict]:
     """The rows of a task at a size."""
     case = Case("relu", torch.float32, elements, None, CPU, (task,))
@@ -112,7 +120,7 @@ def timed(
     tasks = {name: calls_of(name, case, task, x, g) for name in names}
     taken = {name: [] for name in names}
     shuffle = random.Random(elements).shuffle
-    turns = timing.turns(tasks, rounds, CPU, fewest=rounds, shuffle=shuffle, patience=PATIENCE)
+    turns = timing.turns(tasks, rounds, CPU, fewest=rounds, shuffle=shuffle, patience=patience)
     for number, turn in enumerate(turns, 1):
         taken[turn.contender].append(turn)
         if number % len(names) == 0:
