@@ -70,7 +70,12 @@ class FormulaCosts:
         return list(dict.fromkeys(row["pages"] for row in self.rows))
 
     def sizes(self, pages: str = "reused") -> list[int]:
-        """The numbers of elements measured with such memory, ascending: small pieces are never fresh."""
+        """The numbers of elements measured with such memory, ascending: small pieces are never fresh.
+
+        Raises:
+            LookupError: There is no such memory; the message says which there is.
+        """
+        self._check("pages", pages)
         return sorted({row["elements"] for row in self.rows if row["pages"] == pages})
 
     def seconds(self, function: str, elements: int, task: str = "value", pages: str = "reused") -> list[float]:
@@ -103,13 +108,16 @@ class FormulaCosts:
     def _row(self, function: str, elements: int, task: str, pages: str) -> dict:
         wanted = {"function": function, "elements": elements, "task": task, "pages": pages}
         for name, value in wanted.items():
-            known = getattr(self, {"function": "functions", "task": "tasks"}.get(name, name))
-            if value not in known:
-                raise LookupError(f"{name} is one of {', '.join(map(str, known))}, but {value!r} came")
+            self._check(name, value)
         for row in self.rows:
             if wanted.items() <= row.items():
                 return row
         raise LookupError(f"{function} was not measured with {pages} memory at {elements} elements")
+
+    def _check(self, name: str, value: object) -> None:
+        known = {"function": self.functions, "elements": self.elements, "task": self.tasks, "pages": self.pages}[name]
+        if value not in known:
+            raise LookupError(f"{name} is one of {', '.join(map(str, known))}, but {value!r} came")
 
 
 def formula_costs(folder: pathlib.Path | str = COST) -> FormulaCosts:
