@@ -150,12 +150,12 @@ def show(costs: FormulaCosts, mode: str) -> None:
     """Prints medians over those of ReLU, by size; what ReLU itself takes; and where time goes with fresh memory."""
     for task in TASKS:
         print(f"\n{task}, {mode} memory: time over that of PyTorch's ReLU")
-        print(f"{'elements':24}" + "".join(f"{n:>13,}" for n in costs.elements))
+        print(f"{'elements':24}" + "".join(f"{n:>17,}" for n in costs.elements))
         for name in costs.functions:
             ratios = [statistics.median(costs.ratio(name, "relu", n, task, mode)) for n in costs.elements]
-            print(f"{name:24}" + "".join(f"{r:13.2f}" for r in ratios))
+            print(f"{name:24}" + "".join(f"{r:17.2f}" for r in ratios))
         noise = [max(abs(math.log(r)) for r in costs.noise(n, task, mode)) for n in costs.elements]
-        print(f"{'relu again, at worst':24}" + "".join(f"{math.exp(n):13.2f}" for n in noise))
+        print(f"{'relu again, at worst':24}" + "".join(f"{math.exp(n):17.2f}" for n in noise))
         for one in costs.pages:
             print(f"{one} memory: microseconds / page faults of a call")
             for name in FEW:
@@ -168,5 +168,5 @@ def show(costs: FormulaCosts, mode: str) -> None:
                         statistics.median(costs.seconds(name, n, task, one)),
                         costs.faults(name, n, task, one),
                     )
-                    cells.append(f"{time * 1e6:.4g}" + ("" if faults is None else f"/{faults:.0f}"))
-                print(f"  {name:22}" + "".join(f"{c:>13}" for c in cells))
+                    cells.append(f"{time * 1e6:,.1f}" + ("" if faults is None else f"/{faults:,.0f}"))
+                print(f"  {name:22}" + "".join(f"{c:>17}" for c in cells))
