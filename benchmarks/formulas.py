@@ -159,14 +159,14 @@ def show(costs: FormulaCosts, mode: str) -> None:
         for one in costs.pages:
             print(f"{one} memory: microseconds / page faults of a call")
             for name in FEW:
-                cells = []
-                for n in costs.elements:
-                    if n not in costs.sizes(one):
-                        cells.append("-")
-                        continue
-                    time, faults = (
-                        statistics.median(costs.seconds(name, n, task, one)),
-                        costs.faults(name, n, task, one),
-                    )
-                    cells.append(f"{time * 1e6:,.1f}" + ("" if faults is None else f"/{faults:,.0f}"))
+                cells = [cell(costs, name, n, task, one) for n in costs.elements]
                 print(f"  {name:22}" + "".join(f"{c:>17}" for c in cells))
+
+
+def cell(costs: FormulaCosts, function: str, elements: int, task: str, mode: str) -> str:
+    """Microseconds and page faults of a call."""
+    if elements not in costs.sizes(mode):
+        return "-"
+    time = statistics.median(costs.seconds(function, elements, task, mode))
+    faults = costs.faults(function, elements, task, mode)
+    return f"{time * 1e6:,.1f}" + ("" if faults is None else f"/{faults:,.0f}")

@@ -327,7 +327,7 @@ def test_rounds_end_early_only_after_the_fewest(monkeypatch):
 def test_a_turn_that_had_to_wait_is_taken_again_while_patience_lasts(monkeypatch):
     clock = Clock(monkeypatch)
     monkeypatch.setattr(timing, "fitting", lambda _: 1)
-    calm = [0] * 3  # before the first round
+    calm = [0] * 5  # before the first round
     first = [0, 3, 0, 0.5, 0, 1, 0, 0]  # each a call that does not count, and one that does
     tasks = {"a": clock.task(1, waits=iter(calm + first).__next__)}
     (turn,) = timing.turns(tasks, 1, CPU, patience=1e3)

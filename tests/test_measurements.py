@@ -206,6 +206,8 @@ def test_what_is_kept_of_formulas_is_whole():
             assert all(0 < s == float(f"{s:.4g}") for s in row["seconds"])
             tensors = {"value": 1, "value and gradient": 2}[row["task"]]
             if row["pages"] == "reused":
-                assert row["faults"] == 0
+                assert (
+                    row["faults"] < 0.1
+                )  # Python takes a page now and then; a tensor would take at least one each time
             elif row["pages"] == "fresh":  # in pages of 4 KiB
                 assert row["faults"] == pytest.approx(tensors * (row["elements"] * 4 / 4096 + 1), rel=0.01)
