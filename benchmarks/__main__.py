@@ -47,6 +47,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 SHORT = (2**10, 2**14, 2**18, 2**22)
 FULL = tuple(2**n for n in range(10, 27, 2))
 ROUNDS = 15
+PATIENCE = 1.0
 KEPT_AT = 2**24
 """Elements at which memory is measured."""
 
@@ -75,8 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
         "--patience",
         type=float,
         metavar="SECONDS",
-        help="with --formulas, for how long, for each task at a size, turns are taken again in which others had "
-        f"the processors ({formulas.PATIENCE})",
+        help="for how long, for each task at a size, turns are taken again in which other programs had the processors "
+        f"({PATIENCE}; with --formulas {formulas.PATIENCE})",
     )
     parser.add_argument(
         "--pages",
@@ -95,16 +96,17 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     if unknown := sorted(set(chosen.names) - set(ACTIVATIONS)):
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(ACTIVATIONS)}")
+    if chosen.patience is None:
+        chosen.patience = formulas.PATIENCE if chosen.formulas else PATIENCE
     if chosen.formulas:
         not_taken = ("names", "full", "pages", "no_compile", "plots")
         if chosen.device == "cuda" or any(getattr(chosen, name) for name in not_taken):
             parser.error("with --formulas go --elements, --rounds, --patience, --threads, --results alone, on the CPU")
         elements = tuple(sorted(set(chosen.elements or formulas.ELEMENTS)))
-        patience = formulas.PATIENCE if chosen.patience is None else chosen.patience
-        formulas.run(elements, chosen.rounds or formulas.ROUNDS, patience, chosen.threads, chosen.results or COST)
+        formulas.run(
+            elements, chosen.rounds or formulas.ROUNDS, chosen.patience, chosen.threads, chosen.results or COST
+        )
         return
-    if chosen.patience is not None:
-        parser.error("--patience goes with --formulas")
     chosen.device = chosen.device or ("cuda" if torch.cuda.is_available() else "cpu")
     chosen.rounds = chosen.rounds or ROUNDS
     chosen.results = chosen.results or SPEED
@@ -141,7 +143,7 @@ def main(arguments: list[str] | None = None) -> None:
     keeping = [(case, peer) for case in kept_cases(chosen, device) for peer in peers if peer.name != YARDSTICK]
     with tqdm.tqdm(total=sum(len(case.tasks) for case in cases) + len(keeping), unit="case") as progress:
         for case in cases:
-            for row in timed(case, peers, chosen.rounds, failed):
+            for row in timed(case, peers, chosen.rounds, failed, chosen.patience):
                 rows.append(row)
                 progress.set_description(", ".join(map(str, (*case.key.values(), row["task"]))))
                 progress.update()
@@ -231,7 +233,7 @@ def sets_of(case: Case) -> Sets:
     return shared_sets(case.inputs, case.shape, case.dtype, case.device)
 
 
-def timed(case: Case, peers: list[Peer], rounds: int, failed: list[dict]) -> Iterable[dict]:
+def timed(case: Case, peers: list[Peer], rounds: int, failed: list[dict], patience: float = 0) -> Iterable[dict]:
     """The entry of each task of a case."""
     if case.compiled:
         torch.compiler.reset()
@@ -260,7 +262,7 @@ def timed(case: Case, peers: list[Peer], rounds: int, failed: list[dict]) -> Ite
                         refresh[peer.name] = functools.partial(restore, own, sets)
             del expected
             with noted(failed, case, "all", task):
-                times = timing.interleaved(calls, rounds, case.device, refresh)
+                times = timing.interleaved(calls, rounds, case.device, refresh, patience)
                 where = case.key | {"task": task}
                 yield report.row_of(where, case.bytes_to_copy(task), times, gpu=case.device.type == "cuda")
 

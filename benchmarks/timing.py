@@ -32,6 +32,7 @@ def interleaved(
     rounds: int,
     device: torch.device,
     refresh: dict[str, Callable[[], object]] | None = None,
+    patience: float = 0,
 ) -> dict[str, list[float]]:
     """Seconds a call of each task, in each round; the order is reversed from round to round.
 
@@ -40,9 +41,11 @@ def interleaved(
         rounds: How often each contender has its turn, at most.
         device: Where the work is done.
         refresh: For a contender that spoils its inputs, what makes them good again, outside of what is timed.
+        patience: For so many seconds in all, turns are taken again in which threads had to wait for a processor; of
+            those of a contender in a round the one counts in which they waited least.
     """
     times = {name: [] for name in tasks}
-    for turn in turns(tasks, rounds, device, refresh):
+    for turn in turns(tasks, rounds, device, refresh, patience):
         times[turn.contender].append(turn.seconds)
     return times
 
@@ -70,9 +73,9 @@ def turns(
     rounds: int,
     device: torch.device,
     refresh: dict[str, Callable[[], object]] | None = None,
+    patience: float = 0,
     fewest: int = FEWEST,
     shuffle: Callable[[list[str]], None] | None = None,
-    patience: float = 0,
 ) -> Iterator[Turn]:
     """Every turn of every contender, as `interleaved` says.
 
@@ -81,10 +84,9 @@ def turns(
         rounds: As there.
         device: As there.
         refresh: As there.
+        patience: As there.
         fewest: After so many rounds, no further one begins if they took long enough.
         shuffle: Puts the names in another order, in place, for every other round; the next reverses it.
-        patience: For so many seconds in all, turns are taken again in which threads had to wait for a processor; of
-            those of a contender in a round the one counts in which they waited least.
     """
     refresh = refresh or {}
     repeats = {}
@@ -107,6 +109,8 @@ def turns(
                 turn = timed(name, list(itertools.islice(queues[name], repeats[name] + 1)), device)
                 while patience > 0 and (turn.waited or 0) > DISTURBED:
                     since = time.perf_counter()
+                    if name in refresh:
+                        refresh[name]()
                     again = timed(name, list(itertools.islice(queues[name], repeats[name] + 1)), device)
                     turn = min(turn, again, key=lambda t: math.inf if t.waited is None else t.waited)
                     patience -= time.perf_counter() - since

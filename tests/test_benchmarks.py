@@ -49,6 +49,7 @@ def small_run(tmp_path_factory):
         "from benchmarks.__main__ import main; main(sys.argv[1:])"
     )
     arguments = ["swiglu", "softmax", "relu_squared", "--elements", 256, 4096, "--rounds", 2, "--threads", 1]
+    arguments += ["--patience", 0]
     places = ["--results", folder, "--plots", folder / "plots"]
     return folder, python(code, *arguments, *places, "--no-compile", "--device", "cpu")
 
@@ -117,7 +118,6 @@ def test_bars_and_figures_are_shown(small_run):
         (["--device", "cuda"], "torch finds no GPU"),
         (["--pages", "old"], "argument --pages: invalid choice: 'old'"),
         (["--formulas", "tanh"], "with --formulas go --elements, --rounds, --patience, --threads, --results alone"),
-        (["--patience", "3"], "--patience goes with --formulas"),
         (["--formulas", "--device", "cuda"], "with --formulas go"),
         (["--formulas", "--pages", "fresh"], "with --formulas go"),
     ],
@@ -330,8 +330,10 @@ def test_a_turn_that_had_to_wait_is_taken_again_while_patience_lasts(monkeypatch
     calm = [0] * 5  # before the first round
     first = [0, 3, 0, 0.5, 0, 1, 0, 0]  # each a call that does not count, and one that does
     tasks = {"a": clock.task(1, waits=iter(calm + first).__next__)}
-    (turn,) = timing.turns(tasks, 1, CPU, patience=1e3)
+    fresh = []
+    (turn,) = timing.turns(tasks, 1, CPU, {"a": lambda: fresh.append(1)}, patience=1e3)
     assert (turn.seconds, turn.waited) == (1, 0)
+    assert len(fresh) == 4  # one for each time that it was taken
     tasks = {"a": clock.task(1, waits=iter(calm + first).__next__)}
     (turn,) = timing.turns(tasks, 1, CPU, patience=4)
     assert (turn.seconds, turn.waited) == (1.5, pytest.approx(1 / 3))  # the one that waited least of three
