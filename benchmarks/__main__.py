@@ -3,6 +3,8 @@
 Every time is set against that of a copy of as many numbers into place, the least that memory allows: all contenders
 take turns, in an order that is reversed from round to round, so that what else the machine does hits all of them alike.
 What is kept is the median over the rounds, with the quartiles. Absolute times are kept for GPUs alone.
+
+With --formulas, functions of one library are measured beside each other instead: see `formulas.py`.
 """
 
 import argparse
@@ -19,8 +21,9 @@ from torch import Tensor
 from torch._functorch import config as functorch_config
 
 from actlib import ACTIVATIONS
+from actlib.book.costs import COST
 from actlib.book.measurements import ROW, SPEED, file_of
-from benchmarks import bars, memory, report, timing
+from benchmarks import bars, formulas, memory, pages, report, timing
 from benchmarks.peers import (
     BOTH,
     COMPILED,
@@ -43,6 +46,8 @@ from benchmarks.peers import (
 DTYPES = (torch.float32, torch.bfloat16)
 SHORT = (2**10, 2**14, 2**18, 2**22)
 FULL = tuple(2**n for n in range(10, 27, 2))
+ROUNDS = 15
+PATIENCE = 1.0
 KEPT_AT = 2**24
 """Elements at which memory is measured."""
 
@@ -55,19 +60,69 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--elements", type=positive, nargs="+", metavar="N", help="sizes, in place of those chosen")
     parser.add_argument("--full", action="store_true", help="all sizes from 1 Ki to 64 Mi, all tasks; takes hours")
-    parser.add_argument("--rounds", type=positive, default=15, metavar="N", help="turns of each contender (15)")
+    parser.add_argument(
+        "--formulas",
+        action="store_true",
+        help="measure instead what formulas cost: the book's functions as PyTorch computes them beside its ReLU and a "
+        "copy, on the CPU, value and value with gradient, every round kept; takes a few minutes",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=positive,
+        metavar="N",
+        help=f"turns of each contender ({ROUNDS}; with --formulas {formulas.ROUNDS})",
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        metavar="SECONDS",
+        help="for how long, for each task at a size, turns are taken again in which other programs had the processors "
+        f"({PATIENCE}; with --formulas {formulas.PATIENCE})",
+    )
+    parser.add_argument(
+        "--pages",
+        choices=pages.MODES,
+        help="where a CPU's memory comes from: reused (where that can be had), as in training; fresh for every result; "
+        "default, as the system does it",
+    )
     parser.add_argument("--threads", type=positive, default=torch.get_num_threads(), metavar="N")
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--results", type=pathlib.Path, default=SPEED, metavar="DIR", help="where results are kept")
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+    )
+    parser.add_argument("--results", type=pathlib.Path, metavar="DIR", help="where results are kept")
     parser.add_argument("--plots", type=pathlib.Path, metavar="DIR", help="draw SVG figures there")
     chosen = parser.parse_args(arguments)
     if unknown := sorted(set(chosen.names) - set(ACTIVATIONS)):
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(ACTIVATIONS)}")
+    if chosen.patience is None:
+        chosen.patience = formulas.PATIENCE if chosen.formulas else PATIENCE
+    if chosen.formulas:
+        not_taken = ("names", "full", "pages", "no_compile", "plots")
+        if chosen.device == "cuda" or any(getattr(chosen, name) for name in not_taken):
+            parser.error("with --formulas go --elements, --rounds, --patience, --threads, --results alone, on the CPU")
+        elements = tuple(sorted(set(chosen.elements or formulas.ELEMENTS)))
+        formulas.run(
+            elements, chosen.rounds or formulas.ROUNDS, chosen.patience, chosen.threads, chosen.results or COST
+        )
+        return
+    chosen.device = chosen.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    chosen.rounds = chosen.rounds or ROUNDS
+    chosen.results = chosen.results or SPEED
     if chosen.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda, but torch finds no GPU")
     if uncut := [n for n in chosen.elements or () if n % min(n, ROW)]:
         parser.error(f"{uncut[0]} elements cannot be cut into rows of {ROW}, as softmax needs")
+    if chosen.device == "cuda" and chosen.pages:
+        parser.error("--pages is about CPUs: on a GPU, torch keeps memory for reuse itself")
+    where = (chosen.pages or pages.available()[0]) if chosen.device == "cpu" else None
+    if where:
+        try:
+            pages.choose(where, formulas.RESERVE * largest(chosen) * torch.float32.itemsize)
+        except pages.PagesError as error:
+            parser.error(str(error))
+        print(f"Memory while times are taken: {where}")
     torch.set_num_threads(chosen.threads)
     device = torch.device(chosen.device)
     missing = [found for peer in PEERS if (found := peer.missing(device))]
@@ -88,7 +143,7 @@ def main(arguments: list[str] | None = None) -> None:
     keeping = [(case, peer) for case in kept_cases(chosen, device) for peer in peers if peer.name != YARDSTICK]
     with tqdm.tqdm(total=sum(len(case.tasks) for case in cases) + len(keeping), unit="case") as progress:
         for case in cases:
-            for row in timed(case, peers, chosen.rounds, failed):
+            for row in timed(case, peers, chosen.rounds, failed, chosen.patience):
                 rows.append(row)
                 progress.set_description(", ".join(map(str, (*case.key.values(), row["task"]))))
                 progress.update()
@@ -100,7 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
             with noted(failed, case, peer.name, "memory"):
                 kept += memory.measured(case, peer, sets_of(case)[:1])
             progress.update()
-    results = report.made(device, chosen.rounds, missing, failed, rows, kept)
+    results = report.made(device, where, chosen.rounds, missing, failed, rows, kept)
     file = file_of(chosen.results, results["device"])
     if chosen.names or chosen.elements:
         results = report.merged(results, file)
@@ -110,6 +165,11 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.plots:
         report.draw(file.parent, results["device"], chosen.plots)
         print(f"Figures in {chosen.plots}")
+
+
+def largest(chosen: argparse.Namespace) -> int:
+    """Elements of the largest inputs."""
+    return max(chosen.elements or (FULL if chosen.full else SHORT))
 
 
 def positive(text: str) -> int:
@@ -173,7 +233,7 @@ def sets_of(case: Case) -> Sets:
     return shared_sets(case.inputs, case.shape, case.dtype, case.device)
 
 
-def timed(case: Case, peers: list[Peer], rounds: int, failed: list[dict]) -> Iterable[dict]:
+def timed(case: Case, peers: list[Peer], rounds: int, failed: list[dict], patience: float = 0) -> Iterable[dict]:
     """The entry of each task of a case."""
     if case.compiled:
         torch.compiler.reset()
@@ -202,7 +262,7 @@ def timed(case: Case, peers: list[Peer], rounds: int, failed: list[dict]) -> Ite
                         refresh[peer.name] = functools.partial(restore, own, sets)
             del expected
             with noted(failed, case, "all", task):
-                times = timing.interleaved(calls, rounds, case.device, refresh)
+                times = timing.interleaved(calls, rounds, case.device, refresh, patience)
                 where = case.key | {"task": task}
                 yield report.row_of(where, case.bytes_to_copy(task), times, gpu=case.device.type == "cuda")
 

@@ -1,19 +1,17 @@
 """Memory: what is kept from forward until backward, and the peak of both."""
 
-import ctypes
 import gc
 import pathlib
 import re
 import statistics
-import sys
 from collections.abc import Callable
 
 import torch
 
+from benchmarks import pages
 from benchmarks.peers import BOTH, Case, Peer, Sets
 
 REPEATS = 3
-MMAP_THRESHOLD = -3  # of glibc's mallopt
 
 
 def measured(case: Case, peer: Peer, sets: Sets) -> list[dict]:
@@ -40,7 +38,7 @@ def peak(task: Callable[[], object], device: torch.device) -> int | None:
         task()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    if not sys.platform.startswith("linux"):
+    if pages.FRESH not in pages.available():
         return None
     return statistics.median_low(peak_pages(task) for _ in range(REPEATS))
 
@@ -48,12 +46,11 @@ def peak(task: Callable[[], object], device: torch.device) -> int | None:
 def peak_pages(task: Callable[[], object]) -> int:
     """By how much the process grows at most."""
     process = pathlib.Path("/proc/self")
-    libc = ctypes.CDLL(None)
     # Freed memory must go back to the system, or what takes its place is not seen. This slows later allocations: times
     # are measured before.
-    libc.mallopt(MMAP_THRESHOLD, 1 << 16)
+    pages.choose(pages.FRESH)
     gc.collect()
-    libc.malloc_trim(0)
+    pages.give_back()
     (process / "clear_refs").write_text("5", encoding="ascii")  # sets the highest mark to what stands now
     before = resident("VmRSS")
     task()

@@ -4,6 +4,7 @@ A file of results, one for each device, is an object with
 
     device      what it was measured on, as a reader would call it
     threads     of torch, and as many of JAX
+    pages       where memory came from on a CPU while times were taken: "reused", "fresh" or "default", see `pages.py`
     date        of the last run that added to it
     versions    by name: python, of all packages that took part, and "actlib source", a digest of its code
     rounds      how often each contender had its turn, at most
@@ -85,13 +86,22 @@ def row_of(case_and_task: dict, moved: float, times: dict[str, list[float]], *, 
     return row
 
 
-def made(device: torch.device, rounds: int, missing: list, failed: list, rows: list, memory: list) -> dict:
-    """The results of a run."""
+def about(device: torch.device) -> dict:
+    """What was measured, on what, and when."""
     return {
         "device": named(device),
         "threads": torch.get_num_threads(),
         "date": datetime.date.today().isoformat(),
         "versions": {"python": platform.python_version()} | versions() | {"actlib source": source_digest()},
+    }
+
+
+def made(
+    device: torch.device, pages: str | None, rounds: int, missing: list, failed: list, rows: list, memory: list
+) -> dict:
+    """The results of a run."""
+    return about(device) | {
+        "pages": pages,
         "rounds": rounds,
         "missing": missing,
         "failed": failed,
@@ -120,7 +130,7 @@ def merged(new: dict, file: pathlib.Path) -> dict:
     if not file.exists():
         return new
     old = json.loads(file.read_text(encoding="utf-8"))
-    if any(old.get(k) != new[k] for k in ("device", "threads", "versions", "rounds")):
+    if any(old.get(k) != new.get(k) for k in ("device", "threads", "versions", "pages", "rounds")):
         return new
     key = lambda entry: tuple(entry.get(k) for k in KEY)
     measured = {key(row)[:-1] for row in new["rows"]} | {key(entry) for entry in new["memory"]}
@@ -137,13 +147,16 @@ def merged(new: dict, file: pathlib.Path) -> dict:
 
 
 def write(results: dict, file: pathlib.Path) -> None:
-    """Keeps the results, an entry a line."""
+    """Keeps the results in the order of the registry."""
     order = list(actlib.ACTIVATIONS)
     rank = lambda e: (order.index(e["function"]), e["dtype"] != "float32", e["elements"], e.get("row") or 0)
+    keep(results | {name: sorted(results[name], key=rank) for name in ("failed", "rows", "memory")}, file)
+
+
+def keep(results: dict, file: pathlib.Path) -> None:
+    """Writes results, an entry of a list a line."""
     lines = []
     for name, value in results.items():
-        if name in ("failed", "rows", "memory"):
-            value = sorted(value, key=rank)
         if isinstance(value, list):
             entries = ",\n  ".join(json.dumps(entry, ensure_ascii=False) for entry in value)
             text = f"[\n  {entries}\n ]" if value else "[]"
@@ -173,7 +186,8 @@ def show(results: dict, file: pathlib.Path) -> None:
     print("\nBars:")
     for one in results["bars"]:
         show_bar(one)
-    print(f"\nMedians of up to {results['rounds']} rounds on {results['device']}. Kept in {file}")
+    memory = f", {results['pages']} memory" if results["pages"] else ""
+    print(f"\nMedians of up to {results['rounds']} rounds on {results['device']}{memory}. Kept in {file}")
 
 
 def show_bar(one: dict) -> None:

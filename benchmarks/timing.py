@@ -8,9 +8,11 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 
+from benchmarks import pages
 from benchmarks.peers import Calls, Sets
 
 BURST = 2e-3
@@ -21,6 +23,8 @@ AT_MOST = 1 << 28
 """Bytes that all sets of inputs together may take, unless one alone takes more."""
 
 MOST_SETS = 16
+DISTURBED = 0.02
+"""Share of the time that threads may wait for a processor before a turn is taken again."""
 
 
 def interleaved(
@@ -28,6 +32,7 @@ def interleaved(
     rounds: int,
     device: torch.device,
     refresh: dict[str, Callable[[], object]] | None = None,
+    patience: float = 0,
 ) -> dict[str, list[float]]:
     """Seconds a call of each task, in each round; the order is reversed from round to round.
 
@@ -36,27 +41,81 @@ def interleaved(
         rounds: How often each contender has its turn, at most.
         device: Where the work is done.
         refresh: For a contender that spoils its inputs, what makes them good again, outside of what is timed.
+        patience: For so many seconds in all, turns are taken again in which threads had to wait for a processor; of
+            those of a contender in a round the one counts in which they waited least.
+    """
+    times = {name: [] for name in tasks}
+    for turn in turns(tasks, rounds, device, refresh, patience):
+        times[turn.contender].append(turn.seconds)
+    return times
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a turn of a contender has shown.
+
+    Attributes:
+        contender: Its name.
+        seconds: Mean time of a call.
+        faults: Mean number of page faults of a call; None where the system does not tell.
+        waited: For what share of the time a thread of the process had work, but no processor, the threads' shares added
+            up; None where the system does not tell.
+    """
+
+    contender: str
+    seconds: float
+    faults: float | None
+    waited: float | None
+
+
+def turns(
+    tasks: dict[str, Calls],
+    rounds: int,
+    device: torch.device,
+    refresh: dict[str, Callable[[], object]] | None = None,
+    patience: float = 0,
+    fewest: int = FEWEST,
+    shuffle: Callable[[list[str]], None] | None = None,
+) -> Iterator[Turn]:
+    """Every turn of every contender, as `interleaved` says.
+
+    Args:
+        tasks: As there.
+        rounds: As there.
+        device: As there.
+        refresh: As there.
+        patience: As there.
+        fewest: After so many rounds, no further one begins if they took long enough.
+        shuffle: Puts the names in another order, in place, for every other round; the next reverses it.
     """
     refresh = refresh or {}
     repeats = {}
     for name, calls in tasks.items():
         for call in (calls * 2)[:2]:
             call()
-        repeats[name] = fitting(seconds((calls * 3)[:3], device))
+        repeats[name] = fitting(timed(name, (calls * 3)[:3], device).seconds)
     queues = {name: itertools.cycle(calls) for name, calls in tasks.items()}
-    times = {name: [] for name in tasks}
+    order = list(tasks)
     begun = time.perf_counter()
     with without_collector():
-        for turn in range(rounds):
-            if turn >= FEWEST and time.perf_counter() - begun > ENOUGH:
+        for number in range(rounds):
+            if number >= fewest and time.perf_counter() - begun > ENOUGH:
                 break
-            for name in list(tasks)[:: -1 if turn % 2 else 1]:
+            if shuffle and number % 2 == 0:
+                shuffle(order)
+            for name in order[:: -1 if number % 2 else 1]:
                 if name in refresh:
                     refresh[name]()
-                turns = list(itertools.islice(queues[name], repeats[name] + 1))
-                times[name].append(seconds(turns, device))
-                repeats[name] = fitting(times[name][-1])
-    return times
+                turn = timed(name, list(itertools.islice(queues[name], repeats[name] + 1)), device)
+                while patience > 0 and (turn.waited or 0) > DISTURBED:
+                    since = time.perf_counter()
+                    if name in refresh:
+                        refresh[name]()
+                    again = timed(name, list(itertools.islice(queues[name], repeats[name] + 1)), device)
+                    turn = min(turn, again, key=lambda t: math.inf if t.waited is None else t.waited)
+                    patience -= time.perf_counter() - since
+                repeats[name] = fitting(turn.seconds)
+                yield turn
 
 
 def fitting(one: float) -> int:
@@ -64,13 +123,33 @@ def fitting(one: float) -> int:
     return max(1, min(10_000, int(BURST / max(one, 1e-7))))
 
 
-def seconds(calls: Calls, device: torch.device) -> float:
-    """Mean time of the calls, one after the other; the first does not count."""
+def timed(contender: str, calls: Calls, device: torch.device) -> Turn:
+    """A turn: the calls, one after the other; the first does not count."""
     # On a CPU, threads of the contender before go to sleep during the first. A GPU is busy with it while the next calls
     # are queued: what is measured is the time of the GPU where a call takes it longer than Python, and that of Python
     # where it does not.
     first, *calls = calls
     first()
+    before = waiting(), pages.faults()
+    seconds = seconds_of(calls, device)
+    faults, waited = pages.faults(), waiting()
+    if before[1] is not None:
+        faults = (faults - before[1]) / len(calls)
+    waited = None if None in (before[0], waited) else (waited - before[0]) / len(calls) / max(seconds, 1e-9)
+    return Turn(contender, seconds, faults, waited)
+
+
+def waiting() -> float | None:
+    """For how many seconds threads of this process have had work but no processor; None where that is not told."""
+    try:
+        threads = list(pathlib.Path("/proc/self/task").iterdir())
+        return sum(int((thread / "schedstat").read_text(encoding="ascii").split()[1]) for thread in threads) / 1e9
+    except (OSError, IndexError):  # another system; one that does not count it; a thread that has just ended
+        return None
+
+
+def seconds_of(calls: Calls, device: torch.device) -> float:
+    """Mean time of the calls."""
     if device.type == "cuda":
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()

@@ -3,16 +3,17 @@
 import itertools
 import json
 import math
+import random
 import subprocess
 import sys
 
 import pytest
 import torch
-from conftest import ROOT, on_linux
+from conftest import ROOT, need, on_linux
 
-from actlib.book import measurements
+from actlib.book import costs, measurements
 from benchmarks import __main__ as program
-from benchmarks import bars, memory, report, timing
+from benchmarks import bars, formulas, memory, pages, report, timing
 from benchmarks.peers import IN_DEPTH, PEERS, TASKS, Case, Peer
 
 CPU = torch.device("cpu")
@@ -48,6 +49,7 @@ def small_run(tmp_path_factory):
         "from benchmarks.__main__ import main; main(sys.argv[1:])"
     )
     arguments = ["swiglu", "softmax", "relu_squared", "--elements", 256, 4096, "--rounds", 2, "--threads", 1]
+    arguments += ["--patience", 0]
     places = ["--results", folder, "--plots", folder / "plots"]
     return folder, python(code, *arguments, *places, "--no-compile", "--device", "cpu")
 
@@ -57,6 +59,7 @@ def test_results_have_every_case_that_was_asked_for(small_run):
     (file,) = folder.glob("*.json")
     results = json.loads(file.read_text(encoding="utf-8"))
     assert results["threads"] == 1
+    assert results["pages"] == pages.available()[0]
     assert {"python", "torch", "actlib source"} <= results["versions"].keys()
     assert results["failed"] == []
     cases = [(r["function"], r["dtype"], r["elements"], r.get("row"), r["task"]) for r in results["rows"]]
@@ -113,6 +116,10 @@ def test_bars_and_figures_are_shown(small_run):
         (["softmax", "--elements", "1536"], "1536 elements cannot be cut into rows of 1024"),
         (["--rounds", "many"], "invalid positive value: 'many'"),
         (["--device", "cuda"], "torch finds no GPU"),
+        (["--pages", "old"], "argument --pages: invalid choice: 'old'"),
+        (["--formulas", "tanh"], "with --formulas go --elements, --rounds, --patience, --threads, --results alone"),
+        (["--formulas", "--device", "cuda"], "with --formulas go"),
+        (["--formulas", "--pages", "fresh"], "with --formulas go"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, said, capsys, monkeypatch):
@@ -242,10 +249,13 @@ def test_a_tensor_kept_twice_counts_once():
 
 
 @on_linux
-def test_peak_counts_all_threads():
+@pytest.mark.parametrize("before", pages.available())
+def test_peak_counts_all_threads(before):
     code = """
-import threading, torch
-from benchmarks import memory
+import sys, threading, torch
+from benchmarks import memory, pages
+pages.choose(sys.argv[1])
+kept = [torch.ones(n << 18) for n in range(1, 20)][::3]  # with gaps between them
 x = torch.randn(1 << 22, requires_grad=True)
 def in_thread():
     thread = threading.Thread(target=lambda: torch.ones(3 << 22))
@@ -255,7 +265,7 @@ tasks = [lambda: torch.autograd.grad(torch.sigmoid(x), x, x.detach()), in_thread
 for task in tasks:
     print(memory.peak(task, torch.device("cpu")) / x.nbytes)
 """
-    peaks = list(map(float, python(code).split()))
+    peaks = list(map(float, python(code, before).split()))
     assert peaks == pytest.approx([2, 3, 1], abs=0.05)
 
 
@@ -275,6 +285,171 @@ def test_contenders_take_turns_in_alternating_order(monkeypatch):
     turns = [["a0", "a1", "a0"], ["fresh b", "b0", "b1", "b0"], ["fresh b", "b1", "b0", "b1"], ["a1", "a0", "a1"]]
     assert log[-14:] == [*itertools.chain(*turns)]
     assert {name: len(values) for name, values in times.items()} == {"a": 2, "b": 2}
+
+
+class Clock:
+    """Time that passes only where a call takes some."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.waited = 0.0, 0.0
+        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(timing, "waiting", lambda: self.waited)
+
+    def task(self, took, waits=lambda: 0):
+        def call():
+            wait = waits()
+            self.now += took + wait
+            self.waited += wait
+
+        return [call]
+
+
+def test_shuffled_rounds_come_back_in_reverse(monkeypatch):
+    clock = Clock(monkeypatch)
+    tasks = {name: clock.task(seconds) for name, seconds in {"a": 1, "b": 2, "c": 4, "d": 8}.items()}
+    turns = list(timing.turns(tasks, 12, CPU, fewest=12, shuffle=random.Random(0).shuffle))
+    orders = ["".join(t.contender for t in turns[i : i + 4]) for i in range(0, len(turns), 4)]
+    assert len(orders) == 12
+    assert {"".join(sorted(order)) for order in orders} == {"abcd"}
+    assert all(order[::-1] == back for order, back in zip(orders[::2], orders[1::2], strict=True))
+    assert len(set(orders[::2])) > 3
+    assert {(t.contender, t.seconds) for t in turns} == {("a", 1), ("b", 2), ("c", 4), ("d", 8)}
+
+
+def test_rounds_end_early_only_after_the_fewest(monkeypatch):
+    clock = Clock(monkeypatch)
+    tasks = {"a": clock.task(timing.ENOUGH)}
+    assert len(timing.interleaved(tasks, 50, CPU)["a"]) == timing.FEWEST
+    assert len(list(timing.turns(tasks, 50, CPU, fewest=20))) == 20
+    assert len(list(timing.turns(tasks, 10, CPU, fewest=20))) == 10
+
+
+def test_a_turn_that_had_to_wait_is_taken_again_while_patience_lasts(monkeypatch):
+    clock = Clock(monkeypatch)
+    monkeypatch.setattr(timing, "fitting", lambda _: 1)
+    calm = [0] * 5  # before the first round
+    first = [0, 3, 0, 0.5, 0, 1, 0, 0]  # each a call that does not count, and one that does
+    tasks = {"a": clock.task(1, waits=iter(calm + first).__next__)}
+    fresh = []
+    (turn,) = timing.turns(tasks, 1, CPU, {"a": lambda: fresh.append(1)}, patience=1e3)
+    assert (turn.seconds, turn.waited) == (1, 0)
+    assert len(fresh) == 4  # one for each time that it was taken
+    tasks = {"a": clock.task(1, waits=iter(calm + first).__next__)}
+    (turn,) = timing.turns(tasks, 1, CPU, patience=4)
+    assert (turn.seconds, turn.waited) == (1.5, pytest.approx(1 / 3))  # the one that waited least of three
+    tasks = {"a": clock.task(1, waits=iter(calm + first).__next__)}
+    (turn,) = timing.turns(tasks, 1, CPU)
+    assert turn.seconds == 4
+
+
+@on_linux
+def test_the_system_tells_for_how_long_threads_waited():
+    need(timing.waiting() is not None, "the system does not count how long threads wait for a processor")
+    code = """
+import os, threading, zlib
+from benchmarks import timing
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # for which both threads compete
+data, done = bytes(1 << 27), threading.Event()
+def work():
+    while not done.is_set():
+        zlib.crc32(data)
+other = threading.Thread(target=work)
+before = timing.waiting()
+other.start()
+zlib.crc32(data)
+print(timing.waiting() - before)
+done.set()
+other.join()
+"""
+    assert float(python(code)) > 0
+
+
+def needs_glibc():
+    need(pages.FRESH in pages.available(), "memory is reused or fresh at will with the C library glibc alone")
+
+
+def test_page_faults_end_where_memory_is_reused_and_not_where_it_is_fresh():
+    needs_glibc()
+    code = """
+import sys, torch
+from benchmarks import pages
+pages.choose(sys.argv[1])
+torch.set_num_threads(1)
+x = torch.randn(1 << 22)
+for _ in range(10):
+    print(pages.faults_of(lambda: (torch.relu(x), torch.tanh(x))))
+"""
+    reused, fresh = ([int(n) for n in python(code, mode).split()][4:] for mode in ("reused", "fresh"))
+    assert min(reused) == 0
+    assert min(fresh) >= 2 * (4 << 22) / (2 << 20)  # no page that a system maps by itself is larger than 2 MiB
+    assert max(reused) < max(fresh)
+
+
+@pytest.mark.parametrize(
+    ("mode", "error", "said"),
+    [
+        ("old", ValueError, "memory is reused, fresh or default, but 'old' came"),
+        ("reused", pages.PagesError, "reused memory needs the C library glibc, which is not here; choose 'default'"),
+    ],
+)
+def test_memory_that_cannot_be_had_is_refused(mode, error, said, monkeypatch):
+    monkeypatch.setattr(pages, "_glibc", lambda: None)
+    assert pages.available() == ("default",)
+    with pytest.raises(error, match=said):
+        pages.choose(mode)
+    pages.choose("default")
+
+
+def test_memory_that_is_not_reused_after_all_is_no_success(monkeypatch):
+    needs_glibc()
+    library = pages._glibc()
+    other = type("Library", (), {"malloc": library.malloc, "free": library.free, "mallopt": lambda *_: 1})
+    monkeypatch.setattr(pages, "_glibc", lambda: other)
+    monkeypatch.setattr(pages, "faults_of", lambda _: 256)
+    with pytest.raises(pages.PagesError, match="256 page faults: is another allocator preloaded"):
+        pages.choose("reused", 1 << 20)
+    other.mallopt = lambda *_: 0
+    with pytest.raises(pages.PagesError, match=r"mallopt\(-4, 0\) failed"):
+        pages.choose("reused", 1 << 20)
+
+
+@pytest.mark.parametrize("name", formulas.FUNCTIONS)
+def test_what_formulas_cost_is_of_the_functions_of_the_registry(name):
+    x = torch.randn(1000)
+    theirs, ours = formulas.CONTENDERS[name](x), formulas.CONTENDERS[f"actlib {name}"](x)
+    assert torch.equal(theirs, program.ACTIVATIONS[name].torch(x))
+    torch.testing.assert_close(theirs, ours)
+
+
+def test_a_copy_makes_as_many_results_as_a_function():
+    x, g = torch.randn(2, 1024)
+    one = case("relu")
+    (call,) = formulas.calls_of("copy", one, "value and gradient", x, g)
+    assert all(map(torch.equal, call(), (x, g)))
+    (call,) = formulas.calls_of("relu", one, "value and gradient", x, g)
+    assert all(map(torch.equal, call(), (x.relu(), g * (x > 0))))
+    (call,) = formulas.calls_of("copy", one, "value", x, g)
+    assert torch.equal(call(), x)
+    assert call().data_ptr() != x.data_ptr()
+
+
+def test_what_formulas_cost_is_kept_round_by_round_and_shown(tmp_path):
+    arguments = ["--formulas", "--elements", 16384, 256, "--rounds", 2, "--threads", 1, "--patience", 0]
+    code = "import sys; from benchmarks.__main__ import main; main(sys.argv[1:])"
+    output = python(code, *arguments, "--results", tmp_path)
+    found = costs.formula_costs(tmp_path)
+    assert (found.threads, found.rounds, found.elements) == (1, 2, [256, 16384])
+    assert found.device.endswith(", 1 threads")
+    assert found.functions == list(formulas.CONTENDERS)
+    assert tuple(found.pages) == pages.available()
+    for mode in found.pages:
+        names = formulas.CONTENDERS if mode == found.pages[0] else formulas.FEW
+        assert found.sizes(mode) == ([16384] if mode == "fresh" else [256, 16384])  # 1 KiB is never fresh
+        for name, size, task in itertools.product(names, found.sizes(mode), found.tasks):
+            assert len(found.seconds(name, size, task, mode)) == 2
+    assert f"Medians of 2 rounds on {found.device}" in output
+    assert "value and gradient, " in output
+    assert ("Memory cannot be held for reuse here" in output) == ("reused" not in found.pages)
 
 
 def test_sets_of_inputs_are_apart_and_equal():

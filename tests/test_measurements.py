@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from actlib.book import measurements
+from actlib.book import costs, measurements
 
 
 def test_stored_cost_reads_what_the_benchmark_keeps(tmp_path):
@@ -119,3 +119,95 @@ def test_kept_results_name_their_machine():
         for one in json.loads(file.read_text(encoding="utf-8")).values():
             assert one.keys() == {"machine", "value"}
             assert file == measurements.file_of(file.parent, one["machine"].partition(", torch")[0])
+
+
+def formula_results(folder):
+    def row(pages, elements, function, seconds, faults):
+        return {"pages": pages, "elements": elements, "task": "value", "function": function} | {
+            "faults": faults,
+            "waited": 0.0,
+            "seconds": seconds,
+        }
+
+    rows = [
+        row("reused", 8, "relu", [1.0, 2.0], 0.0),
+        row("reused", 8, "relu again", [2.0, 2.0], 0.0),
+        row("reused", 8, "tanh", [4.0, 6.0], 0.0),
+        row("reused", 64, "relu", [8.0, 8.0], 0.0),
+        row("fresh", 64, "relu", [16.0, 24.0], 17.0),
+    ]
+    report = {"device": "a CPU, 2 threads", "threads": 2, "date": "2026-01-01", "versions": {"torch": "2"}, "rounds": 2}
+    (folder / "a.json").write_text(json.dumps(report | {"rows": rows}), encoding="utf-8")
+    return costs.formula_costs(folder)
+
+
+def test_formula_costs_are_read_round_by_round(tmp_path):
+    found = formula_results(tmp_path)
+    assert (found.device, found.threads, found.rounds, found.versions) == ("a CPU, 2 threads", 2, 2, {"torch": "2"})
+    assert (found.elements, found.tasks, found.pages) == ([8, 64], ["value"], ["reused", "fresh"])
+    assert found.functions == ["relu", "relu again", "tanh"]
+    assert (found.sizes(), found.sizes("fresh")) == ([8, 64], [64])
+    assert found.seconds("tanh", 8) == [4.0, 6.0]
+    assert found.ratio("tanh", "relu", 8) == [4.0, 3.0]
+    assert found.noise(8) == [0.5, 1.0]
+    assert found.seconds("relu", 64, pages="fresh") == [16.0, 24.0]
+    assert (found.faults("relu", 64), found.faults("relu", 64, "value", "fresh")) == (0, 17)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("sigmod", 8), "function is one of relu, relu again, tanh, but 'sigmod' came"),
+        (("tanh", 9), "elements is one of 8, 64, but 9 came"),
+        (("tanh", 8, "gradient"), "task is one of value, but 'gradient' came"),
+        (("tanh", 8, "value", "old"), "pages is one of reused, fresh, but 'old' came"),
+        (("tanh", 64, "value", "fresh"), "tanh was not measured with fresh memory at 64 elements"),
+    ],
+)
+def test_what_was_not_measured_is_said(arguments, said, tmp_path):
+    found = formula_results(tmp_path)
+    for ask in (found.seconds, found.faults):
+        with pytest.raises(LookupError, match=said):
+            ask(*arguments)
+    with pytest.raises(LookupError, match="run python -m benchmarks --formulas"):
+        costs.formula_costs(tmp_path / "none")
+    with pytest.raises(LookupError, match="pages is one of reused, fresh, but 'old' came"):
+        found.sizes("old")
+
+
+def test_what_is_kept_of_formulas_is_whole():
+    files = list(costs.COST.glob("*.json"))
+    assert files
+    formulas = ["relu", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "softplus", "mish"]
+    few = {"copy", "relu", "relu again", "sigmoid", "tanh"}
+    names = {"copy", "relu again", *formulas, *(f"actlib {name}" for name in formulas)}
+    for file in files:
+        found = costs.FormulaCosts(**json.loads(file.read_text(encoding="utf-8")))
+        assert file == measurements.file_of(file.parent, found.device)
+        assert found.device.endswith(f", {found.threads} threads")
+        assert {"python", "torch", "llvmlite", "actlib source"} <= found.versions.keys()
+        assert found.rounds >= 15
+        assert found.elements == [2**10, 2**14, 2**18, 2**22, 2**24]
+        assert found.tasks == ["value", "value and gradient"]
+        assert found.pages in (["reused", "fresh", "default"], ["default"])
+        expected = {
+            (pages, size, task, name)
+            for pages in found.pages
+            for size in found.elements
+            for task in found.tasks
+            for name in (names if pages == found.pages[0] else few)
+            if (pages, size) != ("fresh", 2**10)
+        }
+        kept = [(r["pages"], r["elements"], r["task"], r["function"]) for r in found.rows]
+        assert len(kept) == len(expected)
+        assert set(kept) == expected
+        for row in found.rows:
+            assert len(row["seconds"]) == found.rounds
+            assert all(0 < s == float(f"{s:.4g}") for s in row["seconds"])
+            tensors = {"value": 1, "value and gradient": 2}[row["task"]]
+            if row["pages"] == "reused":
+                assert (
+                    row["faults"] < 0.1
+                )  # Python takes a page now and then; a tensor would take at least one each time
+            elif row["pages"] == "fresh":  # in pages of 4 KiB
+                assert row["faults"] == pytest.approx(tensors * (row["elements"] * 4 / 4096 + 1), rel=0.01)
