@@ -211,3 +211,11 @@ def test_what_is_kept_of_formulas_is_whole():
                 )  # Python takes a page now and then; a tensor would take at least one each time
             elif row["pages"] == "fresh":  # in pages of 4 KiB
                 assert row["faults"] == pytest.approx(tensors * (row["elements"] * 4 / 4096 + 1), rel=0.01)
+
+
+def test_noise_of_kept_costs_is_a_factor_of_at_least_one():
+    kept = costs.formula_costs()
+    for elements in kept.sizes():
+        ratios = kept.noise(elements)
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        assert kept.noise_factor(elements) > max(mean, 1 / mean) >= 1

@@ -13,6 +13,7 @@ import json
 import pathlib
 from dataclasses import dataclass, field
 
+from actlib.book.evidence import Alike
 from actlib.book.measurements import RESULTS
 
 COST = RESULTS / "cost"
@@ -100,6 +101,14 @@ class FormulaCosts:
     def noise(self, elements: int, task: str = "value", pages: str = "reused") -> list[float]:
         """Time of PyTorch's ReLU over that of the same function in another turn, in each round; see `seconds`."""
         return self.ratio("relu", AGAIN, elements, task, pages)
+
+    def noise_factor(self, elements: int, task: str = "value", pages: str = "reused") -> float:
+        """The factor, at least 1, by which two measurements of one function may differ; see `noise`.
+
+        It is the end that lies farther from 1 of the 95% interval of the geometric mean: what no margin may be below.
+        """
+        _, low, high = Alike(margin=1, ratio=True).judge(self.noise(elements, task, pages)).interval
+        return max(high, 1 / low)
 
     def faults(self, function: str, elements: int, task: str = "value", pages: str = "reused") -> float | None:
         """Page faults of a call, the median over the rounds; None where the system did not tell; see `seconds`."""
