@@ -108,6 +108,13 @@ def measure(*arguments):
 
 
 @command
+def replicate(*first_seeds):
+    """Runs the chapters at other first seeds, lists the verdicts that come out otherwise, and keeps what it finds."""
+    install()
+    python("-m", "actlib.book.replication", "book", *first_seeds)
+
+
+@command
 def bench(*arguments):
     """Compares speed and memory; `bench --help` says what may follow."""
     install()

@@ -108,14 +108,24 @@ def of(book: pathlib.Path) -> list[Trial]:
     """
     trials = []
     for file in sorted(book.glob("0[0-9]_*.ipynb")):
-        cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
-        title = next("".join(c["source"]) for c in cells if c["cell_type"] == "markdown").splitlines()[0]
-        outputs = [o.get("data", {}) for c in cells for o in c.get("outputs", [])]
-        rows = [row for data in outputs for row in data.get(RECORD, [])] or _older(outputs)
-        if not rows:
+        found = read(file.stem, json.loads(file.read_text(encoding="utf-8"))["cells"])
+        if not found:
             raise LookupError(f"{file} has no table of verdicts")
-        trials += [Trial.of({"chapter": file.stem, "title": title.removeprefix("# ")} | row) for row in rows]
+        trials += found
     return trials
+
+
+def read(chapter: str, cells: Sequence[Mapping]) -> list[Trial]:
+    """The claims that the cells of a chapter have tested.
+
+    Args:
+        chapter: Name of its file, without the ending.
+        cells: As a notebook holds them, with their outputs.
+    """
+    title = next("".join(c["source"]) for c in cells if c["cell_type"] == "markdown").splitlines()[0]
+    outputs = [o.get("data", {}) for c in cells for o in c.get("outputs", [])]
+    rows = [row for data in outputs for row in data.get(RECORD, [])] or _older(outputs)
+    return [Trial.of({"chapter": chapter, "title": title.removeprefix("# ")} | row) for row in rows]
 
 
 def _older(outputs: Sequence[Mapping]) -> list[dict]:
