@@ -68,10 +68,7 @@ def first_seeds(file: pathlib.Path = FILE) -> list[int]:
 
 def keep(found: Iterable[Replicated], seeds: Sequence[int], file: pathlib.Path = FILE) -> None:
     """Keeps what was found at these first seeds."""
-    names = [
-        {**vars(row), "stored": row.stored.name, "found": [v.name for v in row.found]}
-        for row in found
-    ]
+    names = [{**vars(row), "stored": row.stored.name, "found": [v.name for v in row.found]} for row in found]
     rows = ",\n".join(json.dumps(row) for row in names)
     file.write_text(f'{{"first seeds": {list(seeds)}, "rows": [\n{rows}\n]}}\n', encoding="utf-8", newline="\n")
 
