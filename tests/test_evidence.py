@@ -157,6 +157,10 @@ def test_table_of_verdicts_is_read_back(tmp_path):
     first, second = verdicts.of(tmp_path)
     assert (first.key, first.verdict) == ("learns", Verdict.DEPENDS)
     assert first.conditions == {"usual": Verdict.HOLDS, "fourfold": Verdict.DOES_NOT_HOLD}
+    assert first.words == CONDITIONS
+    assert verdicts.find([first, second], "01_function", "shape") == second
+    with pytest.raises(LookupError, match="one claim 'other' of 01_function, but there are 0"):
+        verdicts.find([first, second], "01_function", "other")
     assert (second.key, second.verdict, second.measured) == (
         "shape",
         Verdict.PROVED,

@@ -38,6 +38,7 @@ class VerdictTable(Table):
                 "ruling": claim.ruling,
                 "verdict": claim.verdict.name,
                 "conditions": {c: claim.outcomes[c].verdict.name for c in claim.conditions},
+                "words": dict(claim.conditions),
             }
             for claim in claims
         ]
@@ -59,6 +60,7 @@ class Trial:
         key: The claim's key within the chapter.
         ruling: The verdict; where it depends, on what.
         conditions: The verdict under each condition.
+        words: The words of each condition.
     """
 
     chapter: str
@@ -69,6 +71,7 @@ class Trial:
     key: str = ""
     ruling: str = ""
     conditions: Mapping[str, Verdict] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, row: Mapping) -> "Trial":
@@ -95,6 +98,18 @@ def store(book: pathlib.Path, file: pathlib.Path = FILE) -> None:
     """Keeps all claims that the chapters have tested, for the chapters that look back on them."""
     rows = ",\n".join(json.dumps(trial.record(), ensure_ascii=False) for trial in of(book))
     file.write_text(f"[\n{rows}\n]\n", encoding="utf-8", newline="\n")
+
+
+def find(trials: Sequence[Trial], chapter: str, key: str) -> Trial:
+    """A chapter's claim of this key; where its claims have no keys yet, the one that contains these words.
+
+    Raises:
+        LookupError: There is none, or more than one.
+    """
+    found = [t for t in trials if t.chapter == chapter and (t.key == key or (not t.key and key in t.claim))]
+    if len(found) != 1:
+        raise LookupError(f"expected one claim {key!r} of {chapter}, but there are {len(found)}")
+    return found[0]
 
 
 def of(book: pathlib.Path) -> list[Trial]:
