@@ -290,3 +290,14 @@ def test_tuning_finds_the_best_inside_of_the_grid():
         task.tune(torch.tanh, [7, 8], rates=[1e-3, 1e-2, 0.03])
     tuned = task.tune(torch.tanh, [7], rates=[0.3], gains=[1e-4, 1.0, 30.0])
     assert tuned.gain == 1.0
+
+
+def test_without_test_data_each_model_is_scored_on_its_own_training_data():
+    models = [training.network([64, 8, 10], torch.tanh, seed) for seed in SEEDS]
+    images, labels = data = training.digits_to_train(SEEDS, 20)
+    several = lambda outputs, targets: torch.stack([training.accuracy(outputs, targets), outputs.mean()])
+    loss = torch.nn.functional.cross_entropy
+    scores = training.train_side_by_side(models, data, loss, 2, score=several, every=1).scores
+    assert scores.shape == (3, 3, 2)  # models, moments, what `several` gives
+    for i, model in enumerate(models):
+        torch.testing.assert_close(scores[i, 0], several(model(images[i]), labels[i]))

@@ -416,8 +416,8 @@ def train_side_by_side(
         momentum: Of the gradient.
         batch: Size of the random batch that each step sees; all of the data, if none is given.
         seeds: Of the batches, one a model.
-        score: From outputs and targets of one model to a number, on the test data.
-        test: Inputs and targets, the same for all models.
+        score: From outputs and targets of one model to a number, or to several.
+        test: Inputs and targets to score on, the same for all models; those that it is trained on, if none are given.
         every: After how many steps loss and score are taken down, besides the start and the end.
 
     Raises:
@@ -438,7 +438,8 @@ def train_side_by_side(
     loss_of = lambda p, b, x, y: loss(call(p, b, x), y)
     losses_and_gradients = torch.func.vmap(torch.func.grad_and_value(loss_of))
     losses_alone = torch.func.vmap(loss_of)
-    score_of = torch.func.vmap(lambda p, b, x, y: score(call(p, b, x), y), in_dims=(0, 0, None, None))
+    along = (None, None) if test else (0, 0)
+    score_of = torch.func.vmap(lambda p, b, x, y: score(call(p, b, x), y), in_dims=(0, 0, *along))
     draws = [torch.Generator().manual_seed(seed) for seed in seeds] if batch else []
     shaped = {name: rates.view(-1, *[1] * (p.dim() - 1)) for name, p in parameters.items()}
     first = {name: torch.zeros_like(p) for name, p in parameters.items()}
@@ -450,7 +451,7 @@ def train_side_by_side(
         with torch.no_grad():
             losses.append(losses_alone(parameters, buffers, *data))
             if score:
-                scores.append(score_of(parameters, buffers, *test))
+                scores.append(score_of(parameters, buffers, *(test or data)))
 
     for step in range(steps):
         if step == 0 or (every and step % every == 0):
