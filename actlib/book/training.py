@@ -398,6 +398,8 @@ class Runs:
             return math.inf if place is None else float(self.steps[0])
         before, after = (math.log(max(value, 1e-300) / level) for value in losses[place - 1 : place + 1])
         start, end = self.steps[place - 1 : place + 1]
+        if not math.isfinite(before):
+            return float(end)
         return start + (end - start) * before / (before - after)
 
 
