@@ -199,3 +199,14 @@ def test_notebooks_typeset_containers_and_results():
         "limits at −∞ and ∞      (-oo, oo)",
     ]
     assert set(card) == {"text/plain", "text/latex"}
+
+
+def test_layers_before_and_after_training_stand_in_one_colour_filled_and_hollow():
+    _, axes = figures.new()
+    figures.by_layer(axes, {"tanh": [[1, 0.1], [1, 0.01]]})
+    before, after = axes.lines
+    assert before.get_color() == after.get_color() == figures.BLUE
+    assert [line.get_ydata().tolist() for line in (before, after)] == [[0, -1], [0, -2]]
+    assert before.get_markerfacecolor() == figures.BLUE
+    assert after.get_markerfacecolor() == "none"
+    assert [line.get_label() for line in (before, after)] == ["tanh", "_"]

@@ -301,3 +301,12 @@ def test_without_test_data_each_model_is_scored_on_its_own_training_data():
     assert scores.shape == (3, 3, 2)  # models, moments, what `several` gives
     for i, model in enumerate(models):
         torch.testing.assert_close(scores[i, 0], several(model(images[i]), labels[i]))
+
+
+def test_steps_to_a_loss_are_read_off_between_two_looks():
+    falls, starts_below, never = [1.0, 1e-2, 1e-4], [1e-3, 1.0, 1.0], [1.0, 0.5, math.nan]
+    losses = torch.tensor([falls, starts_below, never], dtype=torch.float64)
+    runs = training.Runs([0, 10, 20], losses, torch.empty(0), {}, None)
+    assert runs.steps_to_loss(1e-3) == [pytest.approx(15, abs=1e-4), 0.0, math.inf]
+    from_nowhere = training.Runs([0, 4], torch.tensor([[math.inf, 0.1]]), torch.empty(0), {}, None)
+    assert from_nowhere.steps_to_loss(0.5) == [4.0]

@@ -384,6 +384,24 @@ class Runs:
             for row in self.scores.tolist()
         ]
 
+    def steps_to_loss(self, loss: float) -> list[float]:
+        """For each model, after how many steps its training loss first falls to this; infinity if never.
+
+        Between two looks the logarithm of the loss is taken for a straight line, so that short trainings can be
+        compared more finely than in whole steps.
+        """
+        return [self._crossing(row, loss) for row in self.losses.tolist()]
+
+    def _crossing(self, losses: Sequence[float], level: float) -> float:
+        place = next((i for i, value in enumerate(losses) if value <= level), None)
+        if place is None or place == 0:
+            return math.inf if place is None else float(self.steps[0])
+        before, after = (math.log(max(value, 1e-300) / level) for value in losses[place - 1 : place + 1])
+        start, end = self.steps[place - 1 : place + 1]
+        if not math.isfinite(before):
+            return float(end)
+        return start + (end - start) * before / (before - after)
+
 
 def train_side_by_side(
     models: Sequence[nn.Module],
