@@ -14,8 +14,11 @@ import re
 import nbformat
 
 
-def changed(text: str) -> str:
-    """The text with one character changed: a coordinate of a figure, else the last digit or letter."""
+def changed(content):
+    """The text with one character changed: a coordinate of a figure, else the last digit or letter; data likewise."""
+    if not isinstance(content, str):
+        return json.loads(changed(json.dumps(content)))
+    text = content
     path = re.search(r' d="[^"]*?(\d)', text)
     at = path.start(1) if path else max(i for i, c in enumerate(text) if c.isalnum())
     return text[:at] + ("1" if text[at] != "1" else "2") + text[at + 1 :]

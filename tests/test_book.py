@@ -71,7 +71,7 @@ def glossary():
 
 
 def texts(output):
-    return [output.text] if output.output_type == "stream" else list(output.get("data", {}).values())
+    return [output.text] if output.output_type == "stream" else list(map(str, output.get("data", {}).values()))
 
 
 def test_there_are_chapters():
