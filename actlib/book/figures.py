@@ -156,7 +156,7 @@ def by_layer(
             rows = np.round(np.log10(np.maximum(np.atleast_2d(values), 1e-300)), digits)
             at = np.arange(1, rows.shape[1] + 1)
             for row, style in zip(rows, ({}, {"markerfacecolor": "none", "linestyle": (0, (4, 3))}), strict=False):
-                axes.plot(at, row, "o-", color=colour, markersize=4, linewidth=1.2, label=name, **style)
+                axes.plot(at, row, marker="o", color=colour, markersize=4, linewidth=1.2, label=name, **style)
                 name = "_"  # the second row needs no entry of its own
         axes.set_xlabel("hidden layer")
         axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda y, _: f"$10^{{{y:g}}}$"))

@@ -554,6 +554,9 @@ class DigitsTask:
             gain: As for `network`; one, or one a seed.
             every: After how many steps loss and accuracy are taken down.
         """
+        return self._train(activation, seeds, rate, gain, every, score=accuracy, test=self.test())
+
+    def _train(self, activation, seeds, rate, gain, every=None, **scoring) -> Runs:
         gains = gain if isinstance(gain, Sequence) else [gain] * len(seeds)
         return train_side_by_side(
             [self.network(activation, seed, g) for seed, g in zip(seeds, gains, strict=True)],
@@ -565,9 +568,8 @@ class DigitsTask:
             decay=self.decay,
             batch=self.batch,
             seeds=seeds,
-            score=accuracy,
-            test=self.test(),
             every=every,
+            **scoring,
         )
 
     def tune(
@@ -593,11 +595,11 @@ class DigitsTask:
             ValueError: The best lies at an end of the grid.
         """
         cases = list(itertools.product(gains, rates, seeds))
-        runs = self.train(
+        runs = self._train(
             activation,
             [seed for _, _, seed in cases],
-            rate=[rate for _, rate, _ in cases],
-            gain=[gain for gain, _, _ in cases],
+            [rate for _, rate, _ in cases],
+            [gain for gain, _, _ in cases],
         )
         logs = runs.losses[:, -1].clamp(min=1e-12).log().nan_to_num(math.inf, math.inf)
         means = logs.view(len(gains), len(rates), len(seeds)).mean(2)
