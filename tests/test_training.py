@@ -311,12 +311,12 @@ def test_where_nothing_learns_the_best_may_lie_anywhere(odd):
     assert tuned.rate in (1e-6, 1e-8)
 
 
-def test_decay_brings_the_learning_rate_to_zero():
-    """Three steps by hand: at the rate, at two thirds, and at one third of it."""
+def test_ramp_raises_the_learning_rate_and_brings_it_to_zero():
+    """Twenty steps by hand: two to the top, and eighteen on the way down."""
     data = tuple(part[None] for part in (torch.ones(1, 1).double(), torch.ones(1, 1).double()))
     model = torch.nn.Linear(1, 1, bias=False, dtype=torch.float64)
     with torch.no_grad():
         model.weight.zero_()
     loss = lambda outputs, targets: (outputs - targets).sum()  # its gradient is 1
-    runs = training.train_side_by_side([model], data, loss, 3, rate=0.3, momentum=0.0, decay=True)
-    assert runs.parameters["weight"].item() == pytest.approx(-0.3 * (1 + 2 / 3 + 1 / 3))
+    runs = training.train_side_by_side([model], data, loss, 20, rate=0.3, momentum=0.0, ramp=True)
+    assert runs.parameters["weight"].item() == pytest.approx(-0.3 * (0.5 + 1 + sum(range(1, 19)) / 18))

@@ -402,7 +402,7 @@ def train_side_by_side(
     rate: float | Sequence[float] = 0.1,
     optimiser: str = "momentum",
     momentum: float = 0.9,
-    decay: bool = False,
+    ramp: bool = False,
     batch: int | None = None,
     seeds: Sequence[int] | None = None,
     score: Callable[[Tensor, Tensor], Tensor] | None = None,
@@ -423,7 +423,8 @@ def train_side_by_side(
         optimiser: "momentum", gradient descent with momentum as `torch.optim.SGD` has it; or "adam", as
             `torch.optim.Adam` with its defaults.
         momentum: Of the gradient.
-        decay: Whether the learning rate falls from `rate` to 0, on a straight line.
+        ramp: Whether the learning rate rises to `rate` over the first tenth of the steps and falls to 0 over the rest,
+            on straight lines.
         batch: Size of the random batch that each step sees; all of the data, if none is given.
         seeds: Of the batches, one a model.
         score: From outputs and targets of one model to a number, on the test data.
@@ -470,17 +471,16 @@ def train_side_by_side(
             rows = torch.stack([torch.randperm(data[0].shape[1], generator=g)[:batch] for g in draws])
             seen = tuple(part[torch.arange(count)[:, None], rows] for part in data)
         gradients, _ = losses_and_gradients(parameters, buffers, *seen)
-        left = 1 - step / steps if decay else 1.0
+        share = min(10 * (step + 1), (steps - step) / 0.9) / steps if ramp else 1.0
         for name, gradient in gradients.items():
             if optimiser == "momentum":
-                first[name] = momentum * first[name] + gradient
-                move = first[name]
+                move = first[name].mul_(momentum).add_(gradient)
             else:
-                first[name] = 0.9 * first[name] + 0.1 * gradient
-                second[name] = 0.999 * second[name] + 0.001 * gradient**2
+                first[name].mul_(0.9).add_(0.1 * gradient)
+                second[name].mul_(0.999).add_(0.001 * gradient**2)
                 size = (second[name] / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8
                 move = first[name] / (1 - 0.9 ** (step + 1)) / size
-            parameters[name] = parameters[name] - left * shaped[name] * move
+            parameters[name].sub_(share * shaped[name] * move)
     look(steps)
     stacked = torch.stack(scores, 1) if scores else torch.empty(count, 0)
     return Runs(moments, torch.stack(losses, 1), stacked, parameters, like)
@@ -495,7 +495,7 @@ class DigitsTask:
         images: How many a network is trained on.
         steps: Of training.
         optimiser: As for `train_side_by_side`.
-        decay: As for `train_side_by_side`.
+        ramp: As for `train_side_by_side`.
         batch: As for `train_side_by_side`.
         residual: As for `network`.
         gated: As for `network`.
@@ -506,7 +506,7 @@ class DigitsTask:
     images: int = 300
     steps: int = 200
     optimiser: str = "momentum"
-    decay: bool = False
+    ramp: bool = False
     batch: int | None = None
     residual: bool = False
     gated: bool = False
@@ -565,7 +565,7 @@ class DigitsTask:
             self.steps,
             rate=rate,
             optimiser=self.optimiser,
-            decay=self.decay,
+            ramp=self.ramp,
             batch=self.batch,
             seeds=seeds,
             every=every,
