@@ -272,6 +272,18 @@ def test_residual_network_by_hand():
     torch.testing.assert_close(model(x), last(normalised(h)))
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_gated_network_has_two_numbers_for_each_unit(residual):
+    product = lambda z: z[..., : z.shape[-1] // 2] * z[..., z.shape[-1] // 2 :]
+    model = training.network([4, 3, 3, 2], product, 0, residual=residual, gated=True)
+    shapes = [tuple(p.shape) for name, p in model.named_parameters() if name.endswith("weight")]
+    assert shapes == [(6, 4), (6, 3), (2, 3)]
+    x = torch.linspace(-1, 1, 8, dtype=torch.float64).view(2, 4)
+    gate, value = model[0](x).chunk(2, -1)
+    torch.testing.assert_close(model[1](model[0](x)), gate * value)
+    assert model(x).shape == (2, 2)
+
+
 @pytest.mark.parametrize("options", [{}, {"odd": True}, {"residual": True}, {"optimiser": "adam"}, {"batch": 30}])
 def test_digits_task_learns(options):
     task = training.DigitsTask(hidden=(16, 16), images=100, steps=40, **options)
@@ -310,3 +322,21 @@ def test_steps_to_a_loss_are_read_off_between_two_looks():
     assert runs.steps_to_loss(1e-3) == [pytest.approx(15, abs=1e-4), 0.0, math.inf]
     from_nowhere = training.Runs([0, 4], torch.tensor([[math.inf, 0.1]]), torch.empty(0), {}, None)
     assert from_nowhere.steps_to_loss(0.5) == [4.0]
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_where_nothing_learns_the_best_may_lie_anywhere(odd):
+    task = training.DigitsTask(hidden=(16,), images=50, steps=5, odd=odd)
+    tuned = task.tune(lambda z: 0 * z, [7, 8], rates=[1e-6, 1e-7, 1e-8])
+    assert tuned.rate in (1e-6, 1e-8)
+
+
+def test_ramp_raises_the_learning_rate_and_brings_it_to_zero():
+    """Twenty steps by hand: two to the top, and eighteen on the way down."""
+    data = tuple(part[None] for part in (torch.ones(1, 1).double(), torch.ones(1, 1).double()))
+    model = torch.nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        model.weight.zero_()
+    loss = lambda outputs, targets: (outputs - targets).sum()  # its gradient is 1
+    runs = training.train_side_by_side([model], data, loss, 20, rate=0.3, momentum=0.0, ramp=True)
+    assert runs.parameters["weight"].item() == pytest.approx(-0.3 * (0.5 + 1 + sum(range(1, 19)) / 18))

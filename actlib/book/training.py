@@ -209,7 +209,13 @@ def _all_digits() -> tuple[Tensor, Tensor]:
 
 
 def network(
-    sizes: Sequence[int], activation: Callable, seed: int, gain: float | None = 1.0, *, residual: bool = False
+    sizes: Sequence[int],
+    activation: Callable,
+    seed: int,
+    gain: float | None = 1.0,
+    *,
+    residual: bool = False,
+    gated: bool = False,
 ) -> nn.Sequential:
     """A fully connected network: linear layers of the given sizes with the activation between, none after the last.
 
@@ -221,12 +227,15 @@ def network(
             weights and biases uniform, with variance 1 / (3 fan_in).
         residual: Whether a hidden layer between layers of its own size computes h + f(W norm(h) + b), with layer
             normalisation, as transformers do, and the output layer sees norm(h).
+        gated: Whether the activation makes one number of two, a gate and a value: a layer before it computes twice as
+            many, the gates first.
     """
     generator = torch.Generator().manual_seed(seed)
     layers: list[nn.Module] = []
     pairs = list(itertools.pairwise(sizes))
     for number, (fan_in, fan_out) in enumerate(pairs):
-        linear = nn.Linear(fan_in, fan_out, dtype=torch.float64)
+        last = number == len(pairs) - 1
+        linear = nn.Linear(fan_in, 2 * fan_out if gated and not last else fan_out, dtype=torch.float64)
         with torch.no_grad():
             if gain is None:
                 nn.init.kaiming_uniform_(linear.weight, a=math.sqrt(5), generator=generator)
@@ -234,7 +243,6 @@ def network(
             else:
                 linear.weight.normal_(0, gain / math.sqrt(fan_in), generator=generator)
                 linear.bias.zero_()
-        last = number == len(pairs) - 1
         if residual and number:
             layers.append(nn.Sequential(_Normalised(), linear) if last else _Residual(linear, activation))
         else:
@@ -412,6 +420,7 @@ def train_side_by_side(
     rate: float | Sequence[float] = 0.1,
     optimiser: str = "momentum",
     momentum: float = 0.9,
+    ramp: bool = False,
     batch: int | None = None,
     seeds: Sequence[int] | None = None,
     score: Callable[[Tensor, Tensor], Tensor] | None = None,
@@ -432,6 +441,8 @@ def train_side_by_side(
         optimiser: "momentum", gradient descent with momentum as `torch.optim.SGD` has it; or "adam", as
             `torch.optim.Adam` with its defaults.
         momentum: Of the gradient.
+        ramp: Whether the learning rate rises to `rate` over the first tenth of the steps and falls to 0 over the rest,
+            on straight lines.
         batch: Size of the random batch that each step sees; all of the data, if none is given.
         seeds: Of the batches, one a model.
         score: From outputs and targets of one model to a number, or to several.
@@ -479,16 +490,16 @@ def train_side_by_side(
             rows = torch.stack([torch.randperm(data[0].shape[1], generator=g)[:batch] for g in draws])
             seen = tuple(part[torch.arange(count)[:, None], rows] for part in data)
         gradients, _ = losses_and_gradients(parameters, buffers, *seen)
+        share = min(10 * (step + 1), (steps - step) / 0.9) / steps if ramp else 1.0
         for name, gradient in gradients.items():
             if optimiser == "momentum":
-                first[name] = momentum * first[name] + gradient
-                move = first[name]
+                move = first[name].mul_(momentum).add_(gradient)
             else:
-                first[name] = 0.9 * first[name] + 0.1 * gradient
-                second[name] = 0.999 * second[name] + 0.001 * gradient**2
+                first[name].mul_(0.9).add_(0.1 * gradient)
+                second[name].mul_(0.999).add_(0.001 * gradient**2)
                 size = (second[name] / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8
                 move = first[name] / (1 - 0.9 ** (step + 1)) / size
-            parameters[name] = parameters[name] - shaped[name] * move
+            parameters[name].sub_(share * shaped[name] * move)
     look(steps)
     stacked = torch.stack(scores, 1) if scores else torch.empty(count, 0)
     return Runs(moments, torch.stack(losses, 1), stacked, parameters, like)
@@ -503,8 +514,10 @@ class DigitsTask:
         images: How many a network is trained on.
         steps: Of training.
         optimiser: As for `train_side_by_side`.
+        ramp: As for `train_side_by_side`.
         batch: As for `train_side_by_side`.
         residual: As for `network`.
+        gated: As for `network`.
         odd: Whether the network has one output, which says that the digit is odd, instead of ten.
     """
 
@@ -512,13 +525,16 @@ class DigitsTask:
     images: int = 300
     steps: int = 200
     optimiser: str = "momentum"
+    ramp: bool = False
     batch: int | None = None
     residual: bool = False
+    gated: bool = False
     odd: bool = False
 
     def network(self, activation: Callable, seed: int, gain: float | None = 1.0) -> nn.Sequential:
         """An untrained network."""
-        return network([64, *self.hidden, 1 if self.odd else 10], activation, seed, gain, residual=self.residual)
+        sizes = [64, *self.hidden, 1 if self.odd else 10]
+        return network(sizes, activation, seed, gain, residual=self.residual, gated=self.gated)
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy."""
@@ -557,6 +573,9 @@ class DigitsTask:
             gain: As for `network`; one, or one a seed.
             every: After how many steps loss and accuracy are taken down.
         """
+        return self._train(activation, seeds, rate, gain, every, score=accuracy, test=self.test())
+
+    def _train(self, activation, seeds, rate, gain, every=None, **scoring) -> Runs:
         gains = gain if isinstance(gain, Sequence) else [gain] * len(seeds)
         return train_side_by_side(
             [self.network(activation, seed, g) for seed, g in zip(seeds, gains, strict=True)],
@@ -565,11 +584,11 @@ class DigitsTask:
             self.steps,
             rate=rate,
             optimiser=self.optimiser,
+            ramp=self.ramp,
             batch=self.batch,
             seeds=seeds,
-            score=accuracy,
-            test=self.test(),
             every=every,
+            **scoring,
         )
 
     def tune(
@@ -582,6 +601,9 @@ class DigitsTask:
     ) -> "Tuned":
         """The learning rate and the gain with the lowest training loss, in the geometric mean over some seeds.
 
+        Where nothing in the grid learns, that is, where no loss is 2% below that of guessing, none is better than
+        another, and the best may lie anywhere.
+
         Args:
             activation: An elementwise torch function.
             seeds: Apart from those of which results are reported.
@@ -592,17 +614,18 @@ class DigitsTask:
             ValueError: The best lies at an end of the grid.
         """
         cases = list(itertools.product(gains, rates, seeds))
-        runs = self.train(
+        runs = self._train(
             activation,
             [seed for _, _, seed in cases],
-            rate=[rate for _, rate, _ in cases],
-            gain=[gain for gain, _, _ in cases],
+            [rate for _, rate, _ in cases],
+            [gain for gain, _, _ in cases],
         )
         logs = runs.losses[:, -1].clamp(min=1e-12).log().nan_to_num(math.inf, math.inf)
         means = logs.view(len(gains), len(rates), len(seeds)).mean(2)
         g, r = divmod(means.argmin().item(), len(rates))
+        learns = means.min() < math.log(0.98 * math.log(2 if self.odd else 10))
         for name, values, place in (("rate", rates, r), ("gain", gains, g)):
-            if len(values) > 2 and place in (0, len(values) - 1):
+            if learns and len(values) > 2 and place in (0, len(values) - 1):
                 raise ValueError(f"the best {name}, {values[place]}, lies at an end of the grid {list(values)}")
         return Tuned(rates[r], gains[g], means.exp())
 
