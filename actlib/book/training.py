@@ -226,7 +226,7 @@ def network(
         gain: Weights are normal with variance gain^2 / fan_in, and biases 0; None for what PyTorch gives by default:
             weights and biases uniform, with variance 1 / (3 fan_in).
         residual: Whether a hidden layer between layers of its own size computes h + f(W norm(h) + b), with layer
-            normalisation, as transformers do, and the output layer sees norm(h).
+            normalisation, and the output layer sees norm(h).
         gated: Whether the activation makes one number of two, a gate and a value: a layer before it computes twice as
             many, the gates first.
     """
