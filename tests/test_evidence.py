@@ -168,3 +168,10 @@ def test_table_of_verdicts_is_read_back(tmp_path):
     )
     verdicts.store(tmp_path, tmp_path / "kept.json")
     assert verdicts.stored(tmp_path / "kept.json") == [first, second]
+
+
+def test_outcomes_of_claims_are_listed():
+    lines = repr(verdicts.outcomes(*judged())).splitlines()
+    assert lines[0] == "condition | effect (95% interval) | would be found | verdict"
+    assert lines[1].startswith("at the usual weights | 1.00 points (0.75 to 1.25) | ")
+    assert lines[3] == "everywhere | its slope is positive | — | proved"

@@ -298,7 +298,7 @@ def test_tuning_finds_the_best_inside_of_the_grid():
     tuned = task.tune(torch.tanh, [7, 8], rates=[1e-3, 1e-2, 0.3, 100.0])
     assert (tuned.rate, tuned.gain) == (0.3, 1.0)
     assert tuned.losses.shape == (1, 4)
-    with pytest.raises(ValueError, match=r"the best rate, 0\.03, lies at an end of the grid"):
+    with pytest.raises(ValueError, match=r"the best of \[0\.001, 0\.01, 0\.03\], 0\.03, lies at an end of the grid"):
         task.tune(torch.tanh, [7, 8], rates=[1e-3, 1e-2, 0.03])
     tuned = task.tune(torch.tanh, [7], rates=[0.3], gains=[1e-4, 1.0, 30.0])
     assert tuned.gain == 1.0
@@ -340,3 +340,25 @@ def test_ramp_raises_the_learning_rate_and_brings_it_to_zero():
     loss = lambda outputs, targets: (outputs - targets).sum()  # its gradient is 1
     runs = training.train_side_by_side([model], data, loss, 20, rate=0.3, momentum=0.0, ramp=True)
     assert runs.parameters["weight"].item() == pytest.approx(-0.3 * (0.5 + 1 + sum(range(1, 19)) / 18))
+
+
+def test_best_of_a_grid_lies_inside_of_it():
+    assert training.best_of([1, 2, 3], [0.5, 0.1, math.nan]) == 2
+    assert training.best_of([1, 2, 3, 4], [math.inf, 0.3, 0.2, 0.9]) == 3
+    for losses in ([0.1, 0.2, 0.3], [math.nan, 0.2, 0.1]):
+        with pytest.raises(ValueError, match=r"the best of \[1, 2, 3\], [13], lies at an end of the grid"):
+            training.best_of([1, 2, 3], losses)
+
+
+def test_mean_squares_are_those_of_the_normal_distribution():
+    for variance in (0.01, 1.0, 100.0):
+        assert training.mean_square(lambda z: z, variance) == pytest.approx(variance, rel=1e-6)
+        assert training.mean_square(torch.relu, variance) == pytest.approx(variance / 2, rel=1e-5)
+
+
+def test_balanced_gain_keeps_the_gradient():
+    assert training.balanced_gain(torch.relu) == pytest.approx(math.sqrt(2), rel=1e-4)
+    gain = training.balanced_gain(torch.tanh)
+    assert training.predicted_factor(torch.tanh, gain) == pytest.approx(1, abs=1e-6)
+    norms = training.gradient_norms(torch.tanh, width=256, gain=gain)
+    assert training.factor_per_layer(norms) == pytest.approx(1, abs=0.03)

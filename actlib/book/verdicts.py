@@ -14,6 +14,12 @@ RECORD = "application/vnd.actlib.verdicts+json"
 """The type under which a table of verdicts carries what it says, for programs."""
 
 
+def outcomes(*claims: Claim) -> Table:
+    """What was found of claims under each condition, and the smallest effect that so many seeds would have found."""
+    rows = [[o.condition, o.effect, o.visible or "—", o.verdict] for claim in claims for o in claim.outcomes.values()]
+    return Table(["condition", "effect (95% interval)", "would be found", "verdict"], rows)
+
+
 class VerdictTable(Table):
     """All claims of a chapter: each with its conditions, effects with their intervals, margins and verdicts."""
 
