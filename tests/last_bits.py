@@ -161,6 +161,8 @@ def install(seed: int = 1) -> None:
         @functools.wraps(original)
         def shaking(*arguments, **options):
             result = original(*arguments, **options)
+            if torch._C._functorch.is_functorch_wrapped_tensor(result):  # within vmap: it has no numbers of its own
+                return result
             if result.dtype in (torch.float32, torch.float64) and result.device.type == "cpu":
                 flat = result.data.reshape(-1).numpy()
                 changed = torch.from_numpy(shaken(flat, seed)).reshape(result.shape)

@@ -68,3 +68,7 @@ def test_replication_is_of_the_verdicts_that_the_chapters_have():
     assert kept == now
     assert len(set(replication.first_seeds())) >= 5
     assert 0 not in replication.first_seeds()
+
+
+def test_no_verdict_flips_at_other_seeds():
+    assert [row for row in replication.stored() if row.flips] == []
