@@ -96,6 +96,11 @@ def test_existence_holds_if_it_does_under_one_condition():
     assert claim.verdict is Verdict.HOLDS
 
 
+def test_pairs_are_told_apart_in_words():
+    outcome = evidence.MoreOften(margin=0.25).judge([True, True, False] + [False] * 17, [False] * 19 + [True])
+    assert outcome.effect == "2 of 20 pairs only in the first, 1 only in the second (difference −16% to +27%)"
+
+
 def test_claim_says_what_was_not_tested():
     claim = evidence.Claim("learns", "it learns", evidence.Larger(margin=0.1), CONDITIONS)
     with pytest.raises(KeyError, match="conditions of 'learns' are usual, fourfold, but 'other' came"):

@@ -298,7 +298,8 @@ class MoreOften(Judge):
             verdict = Verdict.NOT_DECIDED
         return Outcome(
             verdict,
-            f"only the first {only_a}, only the second {only_b} of {n} ({low:+.0%} to {high:+.0%})".replace("-", "−"),
+            f"{only_a} of {n} pairs only in the first, {only_b} only in the second "
+            f"(difference {low:+.0%} to {high:+.0%})".replace("-", "−"),
             f"{self.margin:.0%}",
             f"{seen / n:.0%} more" if seen else "nothing: too few",
             reading,
