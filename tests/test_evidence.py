@@ -139,6 +139,26 @@ def test_margin_is_never_below_the_noise():
     assert (loud.verdict, loud.margin) == (Verdict.DOES_NOT_HOLD, "× 1.30")
 
 
+def test_effects_are_told_in_words():
+    steps = evidence.Claim(
+        "steps", "needs more", evidence.Larger(margin=1.2, ratio=True, unit="as many steps"), CONDITIONS
+    )
+    assert steps.effect([2.0, 2.0, 2.0]) == "2.00 × as many steps (2.00 to 2.00)"
+    assert steps.test("usual", [1.0, 1.3, 1.4]).found.startswith("1.22 × as many steps (0.79 to 1.89); detectable from")
+    assert list(steps.outcomes) == ["usual"]
+    assert evidence.Larger(margin=1.2, ratio=True).judge([2.0, 2.0]).effect == "× 2.00 (2.00 to 2.00)"
+    alike = evidence.Alike(margin=1.2, ratio=True, unit="as long").judge([2.0, 2.0])
+    assert alike.margin == "× or ÷ 1.20 as long"
+    assert evidence.Often(margin=0.5).judge([True]).found.endswith("; too few to detect anything")
+    assert evidence.Often(margin=0.5).judge([True] * 6 + [False] * 6).found.endswith("; detectable from 87%")
+
+
+def test_reading_says_how_a_claim_fails():
+    """An interval that reaches across the margin on the other side: not larger, but not clearly the reverse."""
+    outcome = evidence.Larger(margin=1.0).judge([-1.2, -0.2, -1.0, -0.9])
+    assert (outcome.verdict, outcome.reading) == (Verdict.DOES_NOT_HOLD, evidence.Reading.NOT_LARGER)
+
+
 def test_seeds_move_with_the_environment(monkeypatch):
     monkeypatch.delenv("ACTLIB_FIRST_SEED", raising=False)
     assert evidence.seeds(3) == [0, 1, 2]
@@ -177,6 +197,6 @@ def test_table_of_verdicts_is_read_back(tmp_path):
 
 def test_outcomes_of_claims_are_listed():
     lines = repr(verdicts.outcomes(*judged())).splitlines()
-    assert lines[0] == "condition | effect (95% interval) | would be found | verdict"
+    assert lines[0] == "condition | effect (95% interval) | detectable from | verdict"
     assert lines[1].startswith("at the usual weights | 1.00 points (0.75 to 1.25) | ")
     assert lines[3] == "everywhere | its slope is positive | — | proved"
