@@ -113,8 +113,7 @@ def test_claim_says_what_was_not_tested():
 @pytest.mark.parametrize(
     ("judge", "data", "message"),
     [
-        (evidence.Larger(margin=1), ([1.0],), "two seeds or more"),
-        (evidence.Larger(margin=1), ([1.0, 2.0], [1.0]), "as many on both sides, but 2 and 1 came"),
+        (evidence.Larger(margin=1), ([1.0, 2.0], [1.0]), "as many numbers on both sides, but 2 and 1 came"),
         (evidence.Larger(margin=2, ratio=True), ([1.0, -2.0],), "finite positive numbers"),
         (evidence.Alike(margin=2), ([1.0, float("nan")],), "finite numbers"),
         (evidence.Often(margin=0.5), ([],), "at least one run"),
@@ -200,3 +199,11 @@ def test_outcomes_of_claims_are_listed():
     assert lines[0] == "condition | effect (95% interval) | detectable from | verdict"
     assert lines[1].startswith("at the usual weights | 1.00 points (0.75 to 1.25) | ")
     assert lines[3] == "everywhere | its slope is positive | — | proved"
+
+
+@pytest.mark.parametrize("data", [([], []), ([1.0], [0.0])])
+@pytest.mark.parametrize("judge", [evidence.Larger(margin=0.1), evidence.Alike(margin=2, ratio=True)])
+def test_a_seed_alone_decides_nothing(judge, data):
+    outcome = judge.judge(*([v + 1 for v in d] for d in data))
+    assert outcome.verdict is Verdict.NOT_DECIDED
+    assert outcome.found == ("1 seed left" if data[0] else "0 seeds left") + "; too few to detect anything"

@@ -142,7 +142,7 @@ class _Mean(Judge):
             raise ValueError(f"a margin is at least {'1, as a factor' if self.ratio else 0}, but {self.margin} came")
 
     def judge(self, a: Sequence[float], b: Sequence[float] | float | None = None, noise: float = 0) -> Outcome:
-        """The verdict on "a is larger than b", or "a is like b", from one number a seed.
+        """The verdict on "a is larger than b", or "a is like b", from one number a seed; one seed decides nothing.
 
         Args:
             a: Measurements.
@@ -150,18 +150,22 @@ class _Mean(Judge):
             noise: The margin is at least this: what two runs of the same function differ by.
 
         Raises:
-            ValueError: There are fewer than two seeds, as many of one as of the other are missing, or a number is not
-                finite or, for a ratio, not positive.
+            ValueError: There are not as many of one as of the other, or a number is not finite or, for a ratio, not
+                positive.
         """
         a = [float(v) for v in a]
         b = (1.0 if self.ratio else 0.0) if b is None else b
         b = [float(b)] * len(a) if isinstance(b, (int, float)) else [float(v) for v in b]
-        if len(a) != len(b) or len(a) < 2:
-            raise ValueError(f"expected two seeds or more, as many on both sides, but {len(a)} and {len(b)} came")
+        if len(a) != len(b):
+            raise ValueError(f"expected as many numbers on both sides, but {len(a)} and {len(b)} came")
         if not all(math.isfinite(v) and (v > 0 or not self.ratio) for v in a + b):
             raise ValueError(f"expected finite{' positive' if self.ratio else ''} numbers, but {a} and {b} came")
         to, back = (math.log, math.exp) if self.ratio else (float, float)
         margin = to(max(self.margin, noise))
+        if len(a) < 2:
+            return Outcome(
+                Verdict.NOT_DECIDED, f"{len(a)} seed{'s' * (len(a) != 1)} left", self._margin_shown(back(margin)), ""
+            )
         differences = [to(u) - to(v) for u, v in zip(a, b, strict=True)]
         mean, half, seen = _t_interval(differences)
         low, high = mean - half, mean + half
