@@ -400,7 +400,7 @@ def test_zero_of_the_slope_without_change_of_sign():
 
 def test_numerical_zero_of_the_slope_without_change_of_sign():
     slope = (x * exp(x) - 2 - sin(x)) ** 2  # touches 0 where no closed form is known
-    zeros = analysis._zeros(slope, x, -oo, oo)
+    zeros = analysis.zeros(slope, x)
     assert len([z for z in zeros if z > 0]) == 1
     assert all(abs(sp.N((x * exp(x) - 2 - sin(x)).subs(x, z), 30)) < 1e-20 for z in zeros)
 
