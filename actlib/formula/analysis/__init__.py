@@ -14,12 +14,14 @@ result is one of three:
 A formula that is periodic, but for a multiple of x, has its zeros in families, with an integer n in them.
 
 Other symbols are parameters. They must be declared real, better positive, and stand for generic values: what holds for
-some values only (that the slope of ELU is continuous where alpha is 1) does not count. What is said holds for all values
-that the assumptions allow, by these or by enclosures over all of them; otherwise a ValueError asks for numbers.
+some values only (that the slope of ELU is continuous where alpha is 1) does not count. What is said holds for all
+values that the assumptions allow, by these or by enclosures over all of them; otherwise a ValueError asks for numbers.
 
 Every question ends within 20 s.
 """
 
+from actlib.formula.analysis.certificates import Certificate, certificate, zeros
+from actlib.formula.analysis.equality import Equality
 from actlib.formula.analysis.questions import (
     asymptotes,
     critical_points,
@@ -42,6 +44,42 @@ from actlib.formula.analysis.questions import (
 )
 from actlib.formula.analysis.refusals import InfinitelyManyError, NoMethodError, NotDecidedError, RefusedError
 from actlib.formula.analysis.results import Bound, Extremum, Kink, Point, Refusal, Saturation, known
-from actlib.formula.analysis.equality import Equality
 from actlib.formula.analysis.summary import Summary, summary
-from actlib.formula.analysis.certificates import Certificate, certificate, zeros
+
+__all__ = [
+    "Bound",
+    "Certificate",
+    "Equality",
+    "Extremum",
+    "InfinitelyManyError",
+    "Kink",
+    "NoMethodError",
+    "NotDecidedError",
+    "Point",
+    "Refusal",
+    "RefusedError",
+    "Saturation",
+    "Summary",
+    "asymptotes",
+    "certificate",
+    "critical_points",
+    "equal",
+    "equality_of",
+    "extrema",
+    "inflections",
+    "kinks",
+    "known",
+    "largest_slope",
+    "limits",
+    "lipschitz",
+    "monotone_intervals",
+    "parity",
+    "point_symmetry",
+    "saturation",
+    "smoothness",
+    "summary",
+    "taylor",
+    "value_range",
+    "zero_centred",
+    "zeros",
+]

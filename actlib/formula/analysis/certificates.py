@@ -53,7 +53,7 @@ def zeros(expr: Expr, x: Symbol) -> list[Expr | Interval]:
         if any(isinstance(f, Interval) for f in found):
             raise InfinitelyManyError("infinitely many intervals on which the formula is 0")
         found = [turns.everywhere(f) for f in found]
-    order = {f: (f.start if isinstance(f, Interval) else f).subs({s: 0 for s in f.free_symbols}) for f in found}
+    order = {f: (f.start if isinstance(f, Interval) else f).subs(dict.fromkeys(f.free_symbols, 0)) for f in found}
     return sorted(found, key=lambda f: constant(order[f], 30).rationals()[0] if abs(order[f]) != oo else order[f])
 
 
@@ -96,7 +96,10 @@ class Certificate(Shown):
     def __repr__(self):
         if not self.covers:
             return f"{_name(self.order)} has no factor that depends on {self.x}"
-        rows = [(str(short(what)), words) if not kind else (f"{kind} {short(what)}", "") for kind, what, words in self.rows()]
+        rows = [
+            (str(short(what)), words) if not kind else (f"{kind} {short(what)}", "")
+            for kind, what, words in self.rows()
+        ]
         width = max(len(left) for left, words in rows if words)
         return "\n".join(f"  {left:{width}}  {words}" if words else left for left, words in rows)
 
@@ -146,11 +149,11 @@ def _words(part: Part) -> str:
 def _joined(parts: tuple[Part, ...]) -> list[Part]:
     found: list[Part] = []
     for part in parts:
-        if found and part.how in ("values", "monotone") and found[-1].how in ("values", "monotone"):
-            if found[-1].sign == part.sign:
-                found[-1] = replace(found[-1], high=part.high, how="values")
-                continue
-        found.append(part)
+        plain = part.how in ("values", "monotone") and found and found[-1].how in ("values", "monotone")
+        if plain and found[-1].sign == part.sign:
+            found[-1] = replace(found[-1], high=part.high, how="values")
+        else:
+            found.append(part)
     return found
 
 
@@ -158,12 +161,11 @@ def _faults(cover: Cover) -> list[str]:
     function = compiled(cover.factor, (cover.x,))
     found = []
     parts = cover.parts
-    ends = [(cover.low, parts[0].low), (parts[-1].high, cover.high)]
-    ends += [(b.low, a.high) for a, b in pairwise(parts)]
-    for a, b in ends[:2]:
-        if a != b and (abs(a) == oo or abs(b) == oo or compare(*((b, a) if (a, b) == ends[0] else (b, a))) > 0):
-            found.append(f"nothing is said next to {a}")
-    found += [f"nothing is said between {b} and {a}" for a, b in ends[2:] if compare(a, b) > 0]
+    if compare(parts[0].low, cover.low) > 0:
+        found.append(f"nothing is said next to {cover.low}")
+    if compare(cover.high, parts[-1].high) > 0:
+        found.append(f"nothing is said next to {cover.high}")
+    found += [f"nothing is said from {a.high} to {b.low}" for a, b in pairwise(parts) if compare(b.low, a.high) > 0]
     for part in parts:
         if part.how == "zero":
             around = Enclosure(enclosure(part.low).low, enclosure(part.high).high)
@@ -181,9 +183,7 @@ def _faults(cover: Cover) -> list[str]:
             found.append(f"the sign changes at {a.high} without a zero")
     signed = [p for p in parts if p.how != "end"]
     for before, zero, after in zip(signed, signed[1:], signed[2:], strict=False):
-        if zero.sign == 0 and before.sign and after.sign:
-            if (before.sign != after.sign) != bool(zero.multiplicity % 2):
-                found.append(f"the signs on both sides of {zero.zero} do not fit")
+        changes = bool(before.sign and after.sign) and before.sign != after.sign
+        if zero.sign == 0 and before.sign and after.sign and changes != bool(zero.multiplicity % 2):
+            found.append(f"the signs on both sides of {zero.zero} do not fit")
     return found
-
-

@@ -20,10 +20,11 @@ __all__ = ["Factor", "factors", "in_powers", "is_real", "period", "tidy", "waves
 LONGEST = 600
 """Operations of a formula that is still factored."""
 
+LARGE = 20
+"""Exponents beyond which the exponential of a number is taken for a symbol."""
+
 PATIENCE = 3
 """Seconds for factoring; without it, the formula is taken whole."""
-
-HARMLESS = (sp.exp,)
 
 
 @dataclass(frozen=True)
@@ -49,66 +50,75 @@ def factors(formula: Expr, x: Symbol) -> tuple[Factor, ...]:
         if sp.count_ops(plain) > LONGEST:
             raise NotDecidedError
         with limit(PATIENCE):
-            rational, exponents = in_powers(plain)
-            powers = {symbol: sp.exp(exponent) for symbol, exponent in exponents.items()}
-            numerator = sp.factor(sp.fraction(sp.together(rational))[0])
+            found = _factored(plain, x)
     except (NotDecidedError, sp.PolynomialError, NotImplementedError):
         return (Factor(formula, (), False),)
+    if sum(f.formula.has(x) for f in found) == 1:  # the form in primitives is enclosed more tightly
+        found = [
+            Factor(_shortest(f.formula, formula), f.candidates, f.complete) if f.formula.has(x) else f for f in found
+        ]
+    return tuple(found)
+
+
+def _factored(plain: Expr, x: Symbol) -> list[Factor]:
+    rational, exponents = in_powers(plain)
+    powers = {symbol: sp.exp(exponent) for symbol, exponent in exponents.items()}
+    large = {symbol: power for symbol, power in powers.items() if not power.free_symbols}
     found = []
-    for part in sp.Mul.make_args(numerator):
+    for part in sp.Mul.make_args(sp.factor(sp.fraction(sp.together(rational))[0])):
         base = part.as_base_exp()[0]
-        if base in exponents or isinstance(base, HARMLESS):
+        if base in exponents or isinstance(base, sp.exp):
             continue
         whole = base.xreplace(powers)
-        if base.has(x, *exponents):
-            candidates, complete = _solved(base, x, exponents)
+        if whole.has(x):
+            candidates, complete = _solved(base, x, exponents, large)
             found.append(Factor(whole, tuple(dict.fromkeys(map(tidy, candidates))), complete))
         elif not base.is_Rational:
             found.append(Factor(whole, (), True))
-    if sum(f.formula.has(x) for f in found) == 1:  # the form in primitives is enclosed more tightly
-        found = [Factor(_shortest(f.formula, formula), f.candidates, f.complete) if f.formula.has(x) else f for f in found]
-    return tuple(found)
+    return found
 
 
 def _shortest(factor: Expr, formula: Expr) -> Expr:
     return factor if sp.count_ops(factor) <= sp.count_ops(formula) else formula
 
 
-def _solved(base: Expr, x: Symbol, exponents: dict[Symbol, Expr]) -> tuple[list[Expr], bool]:
-    generators = [g for g in exponents if base.has(g)]
+def _solved(base: Expr, x: Symbol, exponents: dict[Symbol, Expr], large: dict[Symbol, Expr]) -> tuple[list[Expr], bool]:
+    generators = [g for g, exponent in exponents.items() if exponent.free_symbols and base.has(g)]
     if len(generators) > 1 or not base.is_polynomial(x, *generators):
         return [], False
     if not generators:
-        return _roots(base, x)
+        return _roots(base, x, large)
     (E,) = generators
     exponent = exponents[E]
     if not exponent.is_polynomial(x):
         return [], False
-    return _exponential_zeros(base, x, E, exponent)
+    return _exponential_zeros(base, x, E, exponent, large)
 
 
-def _roots(base: Expr, x: Symbol) -> tuple[list[Expr], bool]:
+def _roots(base: Expr, x: Symbol, large: dict[Symbol, Expr]) -> tuple[list[Expr], bool]:
     """The real roots of a polynomial in radicals that are not nested, and whether they are all."""
     found = sp.roots(base, x, cubics=False, quartics=False)
-    return list(found), sum(found.values()) == sp.degree(base, x)
+    return [root.xreplace(large) for root in found], sum(found.values()) == sp.degree(base, x)
 
 
-def _exponential_zeros(base: Expr, x: Symbol, E: Symbol, exponent: Expr) -> tuple[list[Expr], bool]:
+def _exponential_zeros(
+    base: Expr, x: Symbol, E: Symbol, exponent: Expr, large: dict[Symbol, Expr]
+) -> tuple[list[Expr], bool]:
     """Zeros of a polynomial in x and E = exp(exponent).
 
     Without x, they are logarithms. With two terms, they come from a exp(k x) + b x + c = 0, that is,
     x = -c/b - W(z)/k with z = (k a / b) exp(-k c / b).
     """
     if not base.has(x):
-        levels, complete = _roots(base, E)
+        levels, complete = _roots(base, E, large)
         positive = [_is_positive(level) for level in levels]
         found, all_found = [], complete and None not in positive
         for level, known in zip(levels, positive, strict=True):
             if known:
-                zeros, whole = _roots(exponent - sp.log(level), x)
+                zeros, whole = _roots(exponent - sp.log(level), x, {})
                 found, all_found = found + zeros, all_found and whole
         return found, all_found
-    terms = sp.Poly(base, E).terms()
+    terms = sp.Poly(base.xreplace(large), E).terms()
     if len(terms) != 2:
         return [], False
     ((i,), a), ((j,), rest) = terms
@@ -141,7 +151,8 @@ def in_powers(expr: Expr) -> tuple[Expr, dict[Symbol, Expr]]:
     """Exponentials as small integer powers of new positive symbols, so that the formula is rational in them.
 
     Returns:
-        The formula, and for each symbol the exponential that it stands for.
+        The formula, and for each symbol the exponent of what it stands for. Some are constants: exp(10000) would be the
+        5000th power of exp(2), with which SymPy's polynomials do not end.
     """
     counts: dict[Expr, set[Rational]] = {}
     for e in expr.atoms(sp.exp):
@@ -155,14 +166,23 @@ def in_powers(expr: Expr) -> tuple[Expr, dict[Symbol, Expr]]:
         result = Integer(1)
         for n, rest in _terms(power):
             if not rest.free_symbols:
-                result *= sp.exp(n * rest)
+                result *= _constant_power(n * rest, exponents)
                 continue
             unit = units[rest] if max(counts[rest]) <= 12 * units[rest] else abs(n)
             result *= exponents.setdefault(unit * rest, sp.Dummy("E", positive=True)) ** (n / unit)
         return result
 
-    replaced = expr.xreplace({e: as_power(e.exp) for e in sp.ordered(expr.atoms(sp.exp)) if e.exp.free_symbols})
+    replaced = expr.xreplace({e: as_power(e.exp) for e in sp.ordered(expr.atoms(sp.exp))})
     return replaced, {symbol: exponent for exponent, symbol in exponents.items()}
+
+
+def _constant_power(exponent: Expr, exponents: dict[Expr, Symbol]) -> Expr:
+    """The exponential of a constant; a symbol for that of a large one."""
+    size = abs(exponent)
+    if not size > LARGE:
+        return sp.exp(exponent)
+    symbol = exponents.setdefault(size, sp.Dummy("E", positive=True))
+    return symbol if exponent == size else 1 / symbol
 
 
 def _terms(power: Expr) -> list[tuple[Rational, Expr]]:

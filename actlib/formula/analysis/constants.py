@@ -6,7 +6,7 @@ number has a certain sign or none.
 
 from collections.abc import Callable, Iterable
 from functools import cmp_to_key, lru_cache
-from itertools import product
+from itertools import pairwise, product
 
 import sympy as sp
 from sympy import Expr, Float, Integer, Rational, Symbol, oo
@@ -80,7 +80,7 @@ def sign(value: Expr) -> int:
 
 
 def _sign_for_all(value: Expr) -> int | None:
-    """The sign that a constant has for all values of its parameters: by what is assumed of them, or in boxes of them."""
+    """The sign that a constant has for all values of its parameters: by what is assumed of them, or in boxes."""
     for form in dict.fromkeys((value, sp.factor(value))):
         for known, result in ((form.is_positive, 1), (form.is_negative, -1), (form.is_zero, 0)):
             if known:
@@ -108,7 +108,7 @@ def _sign_for_all(value: Expr) -> int | None:
 def boxes(symbol: Symbol) -> list[Enclosure]:
     """All values of a parameter, in parts: powers of two, and what is beyond or below all of them."""
     ends = [Integer(0), *(Integer(2) ** k for k in range(-6, 7)), oo]
-    up = [Enclosure(_end(a).low, _end(b).high) for a, b in zip(ends, ends[1:], strict=False)]
+    up = [Enclosure(_end(a).low, _end(b).high) for a, b in pairwise(ends)]
     down = [-box for box in up]
     return up if symbol.is_nonnegative else down if symbol.is_nonpositive else down + up
 

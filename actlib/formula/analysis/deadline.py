@@ -49,7 +49,7 @@ def limit(seconds: float) -> Iterator[None]:
             _state.end, _state.up = before
     except up:
         _state.end, _state.up = before
-        raise NotDecidedError(f"not decided within {seconds:g} s") from None
+        raise NotDecidedError(f"not decided within {seconds:.2g} s") from None
 
 
 class _Alarm:

@@ -418,8 +418,22 @@ def _lambert(z: Enclosure, branch: int) -> Enclosure:
 def _holds(difference: Enclosure, relation: str) -> bool | None:
     """Whether a - b is as a relation between a and b says; None where it may or may not be."""
     low, high = difference.low, difference.high
-    holds = {"<": high < 0, "<=": high <= 0, ">": low > 0, ">=": low >= 0, "==": low == 0 == high, "!=": 0 not in difference}
-    fails = {"<": low >= 0, "<=": low > 0, ">": high <= 0, ">=": high < 0, "==": 0 not in difference, "!=": low == 0 == high}
+    holds = {
+        "<": high < 0,
+        "<=": high <= 0,
+        ">": low > 0,
+        ">=": low >= 0,
+        "==": low == 0 == high,
+        "!=": 0 not in difference,
+    }
+    fails = {
+        "<": low >= 0,
+        "<=": low > 0,
+        ">": high <= 0,
+        ">=": high < 0,
+        "==": 0 not in difference,
+        "!=": low == 0 == high,
+    }
     return True if holds[relation] else False if fails[relation] else None
 
 

@@ -16,6 +16,7 @@ from actlib.formula.primitives import elementary
 
 __all__ = ["Equality", "decided"]
 
+
 @dataclass(frozen=True, repr=False)
 class Equality(Shown):
     """Whether two formulas are equal.

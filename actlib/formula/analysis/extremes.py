@@ -10,21 +10,26 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import sympy as sp
-from sympy import Expr, Float, Integer, Interval, Symbol, oo
+from sympy import Expr, Float, Integer, Interval, Rational, Symbol, oo
 
 from actlib.formula.analysis import tails
+from actlib.formula.analysis.closed_forms import waves
 from actlib.formula.analysis.constants import between, compare, extreme, sign
+from actlib.formula.analysis.enclosures import constant
 from actlib.formula.analysis.equality import decided
-from actlib.formula.analysis.limits import derived, difference, ends_of, one_sided
-from actlib.formula.analysis.pieces import LINE, pieces, resolved
+from actlib.formula.analysis.limits import derived, ends_of, one_sided
+from actlib.formula.analysis.pieces import LINE, pieces
 from actlib.formula.analysis.refusals import NoMethodError, NotDecidedError, RefusedError
 from actlib.formula.analysis.results import Bound
-from actlib.formula.analysis.stretches import Cycle, Stretch, cuts, cycle, generic, kinks_within, point, split
+from actlib.formula.analysis.stretches import Cycle, Stretch, cuts, cycle, kinks_within, point, split
 
 __all__ = ["span", "supremum"]
 
-WINDOWS = tuple(Integer(4) ** k for k in range(1, 7))
-"""How far from 0 a bounded part of the line may go."""
+NEAR = (Integer(4), Integer(16), Integer(64))
+"""How far from 0 a bounded part of the line goes, to begin with."""
+
+FARTHEST = 4096
+"""How far it may go."""
 
 
 @dataclass(frozen=True)
@@ -34,65 +39,92 @@ class _Region:
     within: tuple[Expr, Expr]
     stretches: tuple[Stretch, ...]
     cycle: Cycle | None = None
-    bounded: bool = False
+    beyond: tuple[int, ...] = ()
 
 
-def _regions(expr: Expr, x: Symbol, k: int):
-    """The part of the line whose k-th derivative's zeros decide; larger and larger ones if there is none that must."""
+def _decided(expr: Expr, x: Symbol, k: int, bounds: Callable[[_Region], tuple[Expr | None, Expr | None]]) -> _Region:
+    """The part of the line in which the smallest and the largest value of the derivative of order k - 1 lie.
+
+    Args:
+        expr: The formula.
+        x: Its variable.
+        k: Order of the derivative by whose zeros the line is cut.
+        bounds: Smallest and largest value on a part of the line; None for one that is not asked for.
+
+    Raises:
+        RefusedError: There is none of which this is proved.
+    """
     turns = cycle(expr, x)
     if turns is not None:
-        yield _Region(turns.within, split(expr, x, k, turns.within), turns)
-        return
+        return _Region(turns.within, split(expr, x, k, turns.within), turns)
     try:
-        yield _Region(LINE, split(expr, x, k))
-        return
+        return _Region(LINE, split(expr, x, k))
     except NotDecidedError:
         raise
     except RefusedError as error:
         trouble = error
-    if not (expr.free_symbols == {x} and expr.has(sp.sin, sp.cos)):
+    if expr.free_symbols != {x} or not waves(expr, x):
         raise trouble
-    for reach in WINDOWS:
-        try:
-            yield _Region((-reach, reach), split(expr, x, k, (-reach, reach)), None, True)
-        except NotDecidedError:
-            raise
-        except RefusedError:
-            continue
+    first, *_, last = [*pieces(expr, x)] * 2
+    outer = [(derived(p.formula, x, k - 1), end) for p, end in ((first, -oo), (last, oo))]
+    beyond = tuple(sorted(set().union(*(tails.unbounded(formula, x, end) for formula, end in outer))))
+    if beyond == (-1, 1):
+        return _Region((-oo, oo), (), None, beyond)
+    for reach in NEAR:
+        for _ in range(2):
+            region = _Region((-reach, reach), split(expr, x, k, (-reach, reach)), None, beyond)
+            need = _reach(outer, x, bounds(region), beyond)
+            if need is None or need > FARTHEST:
+                break
+            if need <= reach:
+                return region
+            reach = need
     raise trouble
 
 
-def _beyond(expr: Expr, x: Symbol, k: int, region: _Region) -> list[Expr]:
-    """Numbers between which all values of the k-th derivative lie beyond a bounded region; -oo and oo if not known."""
-    found: list[Expr] = []
-    for piece, end, start in zip((pieces(expr, x)[0], pieces(expr, x)[-1]), (-oo, oo), region.within, strict=True):
-        if end == -oo and piece.high <= start or end == oo and piece.low >= start:
-            return [-oo, oo]
-        found += tails.values_beyond(derived(piece.formula, x, k), x, end, abs(start))
-    return found
+def _reach(outer: list[tuple[Expr, Expr]], x: Symbol, found: tuple, beyond: tuple[int, ...]) -> Expr | None:
+    """From where on all values are proved to lie strictly between those found, but for a side that has no bound."""
+    need = Integer(0)
+    for bound, side in zip(found, (-1, 1), strict=True):
+        if bound is None or side in beyond:
+            continue
+        inner = constant(bound, 20).rationals()[0 if side > 0 else 1]
+        for formula, end in outer:
+            try:
+                tail = tails.closed(side * (inner - formula), x, end)
+            except RefusedError:
+                return None
+            if tail.sign < 0:
+                return None
+            need = max(need, abs(tail.start))
+    return need
+
+
+def _values(expr: Expr, x: Symbol, region: _Region) -> tuple[list[Expr], list[Expr]]:
+    """Values among which are the extreme ones: those that are attained, and those that are approached."""
+    attained = [point(expr, x, cut).value for cut in cuts(region.stretches)]
+    attained += [one_sided(s.piece, 0, x, between(s.low, s.high)) for s in region.stretches if s.rises == 0]
+    approached: list[Expr] = [side * oo for side in region.beyond]
+    for s in region.stretches:
+        for end, side in ((s.low, "+"), (s.high, "-")):
+            inside = end in region.within and abs(end) != oo
+            (attained if inside else approached).extend(ends_of(one_sided(s.piece, 0, x, end, side)))
+    if region.cycle is not None and region.cycle.drift != 0:
+        approached += [-oo, oo]
+    return attained, approached
 
 
 @lru_cache(maxsize=256)
 def span(expr: Expr, x: Symbol) -> tuple[Expr, bool, Expr, bool]:
     """The infimum, whether it is a minimum, the supremum, and whether that is a maximum."""
-    for region in _regions(expr, x, 1):
-        attained = [point(expr, x, cut).value for cut in cuts(region.stretches)]
-        attained += [one_sided(s.piece, 0, x, between(s.low, s.high)) for s in region.stretches if s.rises == 0]
-        approached = []
-        for s in region.stretches:
-            for end, side in ((s.low, "+"), (s.high, "-")):
-                values = list(ends_of(one_sided(s.piece, 0, x, end, side)))
-                inside = end in region.within and abs(end) != oo
-                (attained if inside else approached).extend(values)
-        if region.cycle is not None and region.cycle.drift != 0:
-            approached += [-oo, oo]
-        low, high = extreme(attained + approached, -1), extreme(attained + approached, 1)
-        if region.bounded:
-            outside = _beyond(expr, x, 0, region)
-            if not all(compare(low, value) < 0 < compare(high, value) for value in outside):
-                continue
-        return low, any(_same(low, value) for value in attained), high, any(_same(high, value) for value in attained)
-    raise NoMethodError(f"infinitely many places where {expr} turns, and no method to tell which is the highest or the lowest")
+
+    def ends(region: _Region) -> tuple[Expr, Expr]:
+        values = _values(expr, x, region)[0]
+        return extreme(values, -1), extreme(values, 1)
+
+    attained, approached = _values(expr, x, _decided(expr, x, 1, ends))
+    low, high = extreme(attained + approached, -1), extreme(attained + approached, 1)
+    return low, any(_same(low, value) for value in attained), high, any(_same(high, value) for value in attained)
 
 
 def _same(a: Expr, b: Expr) -> bool:
@@ -106,15 +138,15 @@ def _same(a: Expr, b: Expr) -> bool:
 
 def supremum(expr: Expr, x: Symbol, of: Callable[[Expr], Expr]) -> Bound:
     """The supremum of the slope, or of a function of it."""
-    for region in _regions(expr, x, 2):
-        values = _slopes(expr, x, of, region)
-        best = extreme([value for value, _, _ in values], 1)
-        if region.bounded:
-            outside = [of(value) for value in _beyond(expr, x, 1, region)]
-            if not all(compare(best, value) > 0 for value in outside):
-                continue
-        return _bound(expr, x, best, values, region)
-    raise NoMethodError(f"infinitely many places where {expr} bends, and no method to tell which is the steepest")
+    absolute = of(Integer(-1)) == 1
+
+    def ends(region: _Region) -> tuple[Expr | None, Expr]:
+        best = extreme([value for value, _, _ in _slopes(expr, x, of, region)], 1)
+        return -best if absolute else None, best
+
+    region = _decided(expr, x, 2, ends)
+    values = _slopes(expr, x, of, region)
+    return _bound(expr, x, extreme([value for value, _, _ in values], 1), values, region)
 
 
 Value = tuple[Expr, Expr | Interval, bool]
@@ -122,7 +154,7 @@ Value = tuple[Expr, Expr | Interval, bool]
 
 def _slopes(expr: Expr, x: Symbol, of: Callable[[Expr], Expr], region: _Region) -> list[Value]:
     """Values of the slope, where, and whether they are reached there."""
-    found: list[Value] = []
+    found: list[Value] = [(of(side * oo), Integer(1) * oo, False) for side in region.beyond]
     met = kinks_within(expr, x, region.within)
     jumps = {k.x for k in met if k.order < 0}
     kinked = {k.x for k in met if k.order < 1}
@@ -165,9 +197,14 @@ def _ties(expr: Expr, x: Symbol, best: Expr, value: Expr, at: Expr, values: list
 
 
 def _mirrored(expr: Expr, x: Symbol, at: Expr, others: list[Expr]) -> bool:
-    """Whether a formula is odd or even, and a place is the mirror image of all others or the same."""
-    if not all(isinstance(a, Expr) and a in (at, -at) for a in others):
-        return False
-    return any(decided(expr.subs(x, -x), s * expr).holds for s in (1, -1))
-
-
+    """Whether a place is the mirror image of each other one, or the same, in a symmetry of the curve or of its slope."""
+    for other in others:
+        if not isinstance(other, Expr) or not isinstance(at, Expr):
+            return False
+        if other == at:
+            continue
+        centre = sp.nsimplify((at + other) / 2, rational=True, tolerance=Rational(1, 10**40))
+        image = expr.subs(x, 2 * centre - x)
+        if not any(decided(image + s * expr, (image + s * expr).subs(x, 0)).holds for s in (1, -1)):
+            return False
+    return True

@@ -10,7 +10,16 @@ from actlib.formula.analysis.closed_forms import in_powers, without_towers
 from actlib.formula.analysis.enclosures import Enclosure, compiled
 from actlib.formula.primitives import Primitive, derivative, elementary
 
-__all__ = ["LONGEST", "SMOOTH", "SWITCHES", "WAVES", "constant_in", "is_zero", "smooth_everywhere", "vanishes_as_rational"]
+__all__ = [
+    "LONGEST",
+    "SMOOTH",
+    "SWITCHES",
+    "WAVES",
+    "constant_in",
+    "is_zero",
+    "smooth_everywhere",
+    "vanishes_as_rational",
+]
 
 SWITCHES = (Piecewise, sp.Abs, sp.Max, sp.Min, sp.sign, sp.Heaviside)
 WAVES = (sp.sin, sp.cos)

@@ -2,7 +2,6 @@
 
 from functools import lru_cache
 
-
 import sympy as sp
 from mpmath import mp, mpf
 from sympy import AccumBounds, Expr, Float, Integer, Symbol, oo
@@ -182,5 +181,3 @@ def _rate_for_all(slope: Expr, x: Symbol, end: Expr) -> Expr | None:
         if is_finite(factor) and factor != 0:
             return factor * shape
     return None
-
-

@@ -96,13 +96,19 @@ def _assert_defined(formula: Expr, x: Symbol, low: Expr, high: Expr) -> None:
             continue
         divides = node.is_Pow and node.exp.is_negative
         rooted = not node.is_Pow or not node.exp.is_Integer
-        if not (divides or rooted) or (base.is_negative and not rooted) or (base.is_nonnegative and not divides and node.is_Pow):
+        if (
+            not (divides or rooted)
+            or (base.is_negative and not rooted)
+            or (base.is_nonnegative and not divides and node.is_Pow)
+        ):
             continue
         places = zeros(base, x, low, high)
         if rooted and (places is None or len(places) == 0 or node.is_Pow):
             ends = [low, *(places or ()), high]
             if any(sign(base.subs(x, between(a, b))) < 0 for a, b in pairwise(ends)):
-                raise ValueError(f"{formula} has no real value where {base} is negative; expected is a real number everywhere")
+                raise ValueError(
+                    f"{formula} has no real value where {base} is negative; expected is a real number everywhere"
+                )
         if (places is None or places) and (divides or not node.is_Pow):
             raise ValueError(f"{formula} has no value where {base} is 0; expected are real numbers everywhere")
         if places:
@@ -122,8 +128,11 @@ def _same_at(expr: Expr, x: Symbol, at: Expr, formula: Expr) -> bool:
     here = resolved(expr, x, at)
     if here == formula:
         return True
+    values = here.subs(x, at), formula.subs(x, at)
+    if any(value.has(sp.nan, sp.zoo, oo, -oo) for value in values):
+        return False
     try:
-        return compare(here.subs(x, at), formula.subs(x, at)) == 0
+        return compare(*values) == 0
     except UndecidedSignError:
         return False
 
@@ -204,7 +213,9 @@ def vanishes_at(formula: Expr, x: Symbol, at: Float) -> bool:
     if vanishes_as_rational(formula):
         return True
     origin = ORIGINS.get(at)
-    return origin is not None and any(_same_zero(factor.formula, origin, x) for factor in factors(formula, x) if factor.formula.has(x))
+    return origin is not None and any(
+        _same_zero(factor.formula, origin, x) for factor in factors(formula, x) if factor.formula.has(x)
+    )
 
 
 def _same_zero(a: Expr, b: Expr, x: Symbol) -> bool:
@@ -229,4 +240,3 @@ def _holds(condition: sp.Basic, x: Symbol, at: Expr) -> bool:
 def piece_at(expr: Expr, x: Symbol, at: Expr) -> Piece:
     """The piece in which a point lies, or the one to its left if it lies between two."""
     return next(p for p in pieces(expr, x) if p.high == oo or compare(at, p.high) <= 0)
-

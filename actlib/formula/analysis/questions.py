@@ -7,7 +7,7 @@ from sympy import Expr, Integer, Interval, Symbol, oo
 
 from actlib.formula.analysis import equality, extremes
 from actlib.formula.analysis import limits as ends
-from actlib.formula.analysis.constants import absolute, ordered, sign
+from actlib.formula.analysis.constants import absolute, compare, ordered, sign
 from actlib.formula.analysis.deadline import timed
 from actlib.formula.analysis.equality import Equality
 from actlib.formula.analysis.identities import SWITCHES
@@ -15,7 +15,7 @@ from actlib.formula.analysis.limits import difference, one_sided
 from actlib.formula.analysis.pieces import LINE, checked, expression, piece_at, pieces, resolved
 from actlib.formula.analysis.refusals import InfinitelyManyError, NotDecidedError
 from actlib.formula.analysis.results import Bound, Extremum, Kink, Point, Saturation
-from actlib.formula.analysis.stretches import N, Cycle, Stretch, cuts, cycle, generic, kinks_within, point, split
+from actlib.formula.analysis.stretches import Cycle, N, Stretch, cuts, cycle, generic, kinks_within, point, split
 from actlib.formula.analysis.taylor import polynomial
 
 __all__ = [
@@ -38,8 +38,6 @@ __all__ = [
     "value_range",
     "zero_centred",
 ]
-
-
 
 
 @timed
@@ -205,8 +203,9 @@ def _joined(merged: list[list], turns: Cycle) -> list[list]:
         merged = [*merged[1:-1], [last[0], first[1] + turns.length, last[2], first[3], last[4]]]
     found = []
     for low, high, low_open, high_open, rises in merged:
-        start = turns.everywhere(low)
-        found.append([start, sp.expand(start + high - low), low_open, high_open, rises])
+        start, stop = turns.everywhere(low), turns.everywhere(high)
+        stop += turns.length if compare(stop.subs(N, 0), start.subs(N, 0)) <= 0 else 0
+        found.append([start, stop, low_open, high_open, rises])
     return sorted(found, key=ordered(lambda m: m[0].subs(N, 0)))
 
 

@@ -10,7 +10,19 @@ from sympy.printing.latex import LatexPrinter
 
 from actlib.formula.analysis.refusals import InfinitelyManyError, NotDecidedError, RefusedError
 
-__all__ = ["Bound", "Extremum", "Kink", "Point", "Refusal", "Saturation", "Shown", "known", "listed", "short", "typeset"]
+__all__ = [
+    "Bound",
+    "Extremum",
+    "Kink",
+    "Point",
+    "Refusal",
+    "Saturation",
+    "Shown",
+    "known",
+    "listed",
+    "short",
+    "typeset",
+]
 
 
 class Shown:

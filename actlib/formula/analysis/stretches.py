@@ -62,7 +62,6 @@ class Cycle:
             least += self.length
         return sp.expand(least) + self.length * N
 
-
     def _least(self, place: Expr) -> Float:
         """A number without closed form, less whole periods."""
         periods = sp.floor(place / self.length)
@@ -203,5 +202,3 @@ def generic(jump: Expr) -> bool:
         if jump.free_symbols:
             return True
         raise
-
-

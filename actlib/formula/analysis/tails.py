@@ -20,7 +20,7 @@ from actlib.formula.analysis import numbers
 from actlib.formula.analysis.deadline import check
 from actlib.formula.analysis.enclosures import Enclosure, compiled, enclosure, sign_of
 from actlib.formula.analysis.refusals import InfinitelyManyError, NoMethodError
-from actlib.formula.primitives import Phi, Primitive, derivative, expm1, phi, sigma, softplus, tanh
+from actlib.formula.primitives import Phi, derivative, expm1, phi, sigma, softplus, tanh
 
 __all__ = ["Expansion", "Tail", "closed", "expanded"]
 
@@ -222,8 +222,10 @@ class _Workshop:
         if isinstance(c, Enclosure) or c.has(y):
             sign = self.values(c).sign()
             if not sign:
-                raise _DeeperError if isinstance(c, Enclosure) else NoMethodError(
-                    f"no method for {_shown(c)} inside of another function"
+                raise (
+                    _DeeperError
+                    if isinstance(c, Enclosure)
+                    else NoMethodError(f"no method for {_shown(c)} inside of another function")
                 )
             return growth, c, sign
         return growth, c, _sign(c)
@@ -474,7 +476,9 @@ def closed(formula: Expr, x: Symbol, end: Expr) -> Tail:
             if not exact:
                 raise _DeeperError
             if not values.sign():
-                raise NoMethodError(f"no method for the zeros of {formula} towards {end}, where it comes near 0 again and again")
+                raise NoMethodError(
+                    f"no method for the zeros of {formula} towards {end}, where it comes near 0 again and again"
+                )
             raise _LaterError
         at = x if end == oo else -x
         start = workshop.start if end == oo else -workshop.start
@@ -522,16 +526,23 @@ def shape(formula: Expr, x: Symbol, end: Expr) -> list[tuple[Growth, Expr]]:
     return tried(formula, x, end, found)
 
 
-def values_beyond(formula: Expr, x: Symbol, end: Expr, start: Expr) -> list[Expr]:
-    """Two numbers between which all values of a formula are beyond a start; infinite if it grows, or that is not known."""
-    for order in ORDERS:
-        with numbers.backend.precision(BITS):
-            try:
-                workshop, expansion = expanded(formula, x, end, order, start)
-                if not workshop.split(expansion)[0]:
-                    return list(workshop.small(expansion).rationals())
-            except _DeeperError:
-                continue
-            except (_LaterError, NoMethodError):
-                break
-    return [-oo, oo]
+def unbounded(formula: Expr, x: Symbol, end: Expr) -> set[int]:
+    """1 if a formula exceeds all bounds towards an end, -1 if it goes below all; both if it swings.
+
+    Raises:
+        RefusedError: It is not known.
+    """
+    terms = shape(formula, x, end)
+    if not terms or terms[0][0].sign <= 0:
+        return set()
+    c = terms[0][1]
+    if not c.has(y):
+        return {_sign(c)}
+    with numbers.backend.precision(BITS):
+        try:
+            found = _swing(c).sign()
+        except InfinitelyManyError:
+            return {1, -1}
+    if not found:
+        raise NoMethodError(f"no method to tell how far {formula} goes towards {end}")
+    return {found}

@@ -27,7 +27,7 @@ from actlib.formula.analysis.constants import (
 from actlib.formula.analysis.deadline import check
 from actlib.formula.analysis.enclosures import Enclosure, compiled, constant, enclosure, sign_of
 from actlib.formula.analysis.identities import is_zero, vanishes_as_rational
-from actlib.formula.analysis.refusals import NoMethodError
+from actlib.formula.analysis.refusals import InfinitelyManyError, NoMethodError, RefusedError
 from actlib.formula.primitives import derivative
 
 __all__ = ["ORIGINS", "Cover", "Part", "cover", "covers", "repeated", "zeros"]
@@ -104,14 +104,14 @@ def zeros(formula: Expr, x: Symbol, low: Expr, high: Expr) -> tuple[Expr, ...] |
 @lru_cache(maxsize=512)
 def covers(formula: Expr, x: Symbol, low: Expr, high: Expr) -> tuple[Cover, ...]:
     """The proof: a cover for each factor."""
-    return tuple(
-        cover(f.formula, x, low, high, tuple(f.candidates)) for f in factors(formula, x) if f.formula.has(x)
-    )
+    return tuple(cover(f.formula, x, low, high, tuple(f.candidates)) for f in factors(formula, x) if f.formula.has(x))
 
 
 def _zeros_for_all(formula: Expr, x: Symbol, low: Expr, high: Expr) -> tuple[Expr, ...]:
     """The zeros for all values of the parameters: none, as enclosures show; or those in closed form, if they are all."""
-    parameters = tuple(sorted((formula.free_symbols | low.free_symbols | high.free_symbols) - {x}, key=lambda s: s.name))
+    parameters = tuple(
+        sorted((formula.free_symbols | low.free_symbols | high.free_symbols) - {x}, key=lambda s: s.name)
+    )
     parts = factors(formula, x)
     found: list[Expr] = []
     try:
@@ -168,17 +168,29 @@ def cover(factor: Expr, x: Symbol, low: Expr, high: Expr, candidates: tuple[Expr
     """
     parts = []
     start, stop = low, high
-    if high == oo:
-        tail = tails.closed(factor, x, oo)
-        stop = tail.start if low == -oo or compare(tail.start, low) > 0 else low
-        parts.append(Part(stop, oo, tail.sign, "tail"))
-    if low == -oo:
-        tail = tails.closed(factor, x, -oo)
-        start = tail.start if compare(tail.start, stop) < 0 else stop
-        parts.append(Part(-oo, start, tail.sign, "tail"))
+    ends = _tails(factor, x, [end for end in (low, high) if end in (oo, -oo)])
+    if oo in ends:
+        stop = ends[oo].start if low == -oo or compare(ends[oo].start, low) > 0 else low
+        parts.append(Part(stop, oo, ends[oo].sign, "tail"))
+    if -oo in ends:
+        start = ends[-oo].start if compare(ends[-oo].start, stop) < 0 else stop
+        parts.append(Part(-oo, start, ends[-oo].sign, "tail"))
     if compare(start, stop) < 0:
         parts += _Search(factor, x).between(start, stop, candidates, (start == low, stop == high))
     return Cover(factor, x, low, high, tuple(sorted(parts, key=ordered(lambda p: p.low))))
+
+
+def _tails(factor: Expr, x: Symbol, ends: list[Expr]) -> dict[Expr, tails.Tail]:
+    """The tails; if one of them has infinitely many zeros, that is what is said, whatever the other has."""
+    found, trouble = {}, []
+    for end in ends:
+        try:
+            found[end] = tails.closed(factor, x, end)
+        except RefusedError as error:
+            trouble.append(error)
+    if trouble:
+        raise next((e for e in trouble if isinstance(e, InfinitelyManyError)), trouble[0])
+    return found
 
 
 class _Search:
@@ -195,7 +207,9 @@ class _Search:
             self.slopes.append(derivative(self.slopes[-1], self.x))
         return self.slopes[k]
 
-    def between(self, start: Expr, stop: Expr, candidates: tuple[Expr, ...], open_ends: tuple[bool, bool]) -> list[Part]:
+    def between(
+        self, start: Expr, stop: Expr, candidates: tuple[Expr, ...], open_ends: tuple[bool, bool]
+    ) -> list[Part]:
         """Parts from start to stop; an end that is open may be a zero itself, and is none of those inside."""
         outer = Enclosure(constant(start, 30).low, constant(stop, 30).high)
         with numbers.backend.precision(BITS):
@@ -287,7 +301,9 @@ class _Search:
                 parts.append(part)
             elif depth == DEEPEST:
                 near = sp.Float(box.rationals()[0], 6)
-                raise NoMethodError(f"no method to decide whether {self.formula} is 0 near {near}, where it comes close to 0")
+                raise NoMethodError(
+                    f"no method to decide whether {self.formula} is 0 near {near}, where it comes close to 0"
+                )
             else:
                 cut = numbers.backend.lower(box.low + (box.high - box.low) * numbers.backend.rational(61, 125))
                 waiting += [(Enclosure(cut, box.high), depth + 1), (Enclosure(box.low, cut), depth + 1)]
@@ -370,5 +386,3 @@ def repeated(formula: Expr, x: Symbol) -> tuple[Expr, Expr, tuple[Expr, ...] | N
     if start is None:
         raise NoMethodError(f"no method to find where {formula} is not 0")
     return length, start, zeros(formula, x, start, start + length)
-
-
