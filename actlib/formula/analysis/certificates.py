@@ -7,10 +7,11 @@ import sympy as sp
 from sympy import Expr, Interval, Symbol, oo
 from sympy.printing.latex import LatexPrinter
 
-from actlib.formula.analysis import numbers
+from actlib.formula.analysis import numbers, tails
 from actlib.formula.analysis.constants import compare, sign
 from actlib.formula.analysis.deadline import timed
-from actlib.formula.analysis.enclosures import Enclosure, compiled, constant, enclosure
+from actlib.formula.analysis.enclosures import Enclosure
+from actlib.formula.analysis.formulas import compiled, constant, enclosure
 from actlib.formula.analysis.limits import derived
 from actlib.formula.analysis.pieces import LINE, checked, pieces
 from actlib.formula.analysis.refusals import InfinitelyManyError, RefusedError
@@ -167,17 +168,28 @@ def _faults(cover: Cover) -> list[str]:
         found.append(f"nothing is said next to {cover.high}")
     found += [f"nothing is said from {a.high} to {b.low}" for a, b in pairwise(parts) if compare(b.low, a.high) > 0]
     for part in parts:
-        if part.how == "zero":
-            around = Enclosure(enclosure(part.low).low, enclosure(part.high).high)
-            slope = compiled(derivative(cover.factor, *[cover.x] * part.multiplicity), (cover.x,))(around)
-            if not slope.sign() and part.multiplicity != 1:
+        if part.how == "tail":
+            end = oo if part.high == oo else -oo
+            here = tails.closed(cover.factor, cover.x, end)
+            beyond = part.low >= here.start if end == oo else part.high <= here.start
+            if here.sign != part.sign or not beyond:
+                found.append(f"the sign from {part.low} to {part.high} is not proved to be {part.sign}")
+            continue
+        around = Enclosure(enclosure(part.low).low, enclosure(part.high).high)
+        if part.how == "values" and function(around).sign() == part.sign:
+            continue
+        order = max(part.multiplicity, 1)
+        slope = compiled(derivative(cover.factor, *[cover.x] * order), (cover.x,))
+        if part.sign == 0:
+            if not slope(around).sign():
                 found.append(f"there may be more than one zero between {part.low} and {part.high}")
-        elif part.how != "end":
-            for end in (part.low, part.high):
-                if abs(end) != oo and part.how != "zero":
-                    there = function(enclosure(end)).sign()
-                    if there not in (part.sign, None):
-                        found.append(f"the sign at {end} is not {part.sign}")
+        elif part.how == "monotone" and slope(around).sign():
+            if {function(enclosure(end)).sign() for end in (part.low, part.high)} != {part.sign}:
+                found.append(f"the sign from {part.low} to {part.high} is not {part.sign}")
+        else:
+            centre = Enclosure(around.middle(), around.middle())
+            if (function(centre) + slope(around) * (around - centre)).sign() != part.sign:
+                found.append(f"the sign from {part.low} to {part.high} is not {part.sign}")
     for a, b in pairwise(p for p in parts if p.how != "end"):
         if a.sign and b.sign and a.sign != b.sign:
             found.append(f"the sign changes at {a.high} without a zero")

@@ -11,7 +11,7 @@ import sympy as sp
 from sympy import Abs, Expr, Float, Integer, Rational, Symbol
 
 from actlib.formula.analysis.deadline import limit
-from actlib.formula.analysis.enclosures import sign_of
+from actlib.formula.analysis.formulas import sign_of
 from actlib.formula.analysis.refusals import NotDecidedError
 from actlib.formula.primitives import elementary
 

@@ -13,7 +13,8 @@ from sympy import Expr, Float, Integer, Rational, Symbol, oo
 
 from actlib.formula.analysis import numbers
 from actlib.formula.analysis.deadline import check
-from actlib.formula.analysis.enclosures import Enclosure, compiled, constant, enclosure, sign_of
+from actlib.formula.analysis.enclosures import Enclosure
+from actlib.formula.analysis.formulas import compiled, constant, enclosure, sign_of
 from actlib.formula.analysis.identities import is_zero
 from actlib.formula.analysis.refusals import NoMethodError, RefusedError
 

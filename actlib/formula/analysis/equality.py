@@ -8,7 +8,8 @@ from sympy import Expr, Piecewise, Rational, Symbol, oo
 
 from actlib.formula.analysis import numbers
 from actlib.formula.analysis.constants import between
-from actlib.formula.analysis.enclosures import Enclosure, compiled, enclosure
+from actlib.formula.analysis.enclosures import Enclosure
+from actlib.formula.analysis.formulas import compiled, enclosure
 from actlib.formula.analysis.identities import LONGEST, SWITCHES, constant_in, vanishes_as_rational
 from actlib.formula.analysis.pieces import resolved, switching_points
 from actlib.formula.analysis.results import Shown

@@ -7,7 +7,8 @@ from sympy import Expr, Piecewise, Symbol
 
 from actlib.formula.analysis import numbers
 from actlib.formula.analysis.closed_forms import in_powers, without_towers
-from actlib.formula.analysis.enclosures import Enclosure, compiled
+from actlib.formula.analysis.enclosures import Enclosure
+from actlib.formula.analysis.formulas import compiled
 from actlib.formula.primitives import Primitive, derivative, elementary
 
 __all__ = [

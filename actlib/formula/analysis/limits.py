@@ -9,7 +9,7 @@ from sympy import AccumBounds, Expr, Float, Integer, Symbol, oo
 from actlib.formula.analysis import tails
 from actlib.formula.analysis.closed_forms import tidy
 from actlib.formula.analysis.constants import DIGITS, decimal, sign, trials
-from actlib.formula.analysis.enclosures import constant
+from actlib.formula.analysis.formulas import constant
 from actlib.formula.analysis.identities import vanishes_as_rational
 from actlib.formula.analysis.pieces import Piece, vanishes_at
 from actlib.formula.analysis.refusals import NoMethodError, RefusedError
@@ -74,7 +74,7 @@ def ends_of(found: Expr) -> tuple[Expr, ...]:
 
 @lru_cache(maxsize=512)
 def limit(formula: Expr, x: Symbol, end: Expr) -> Expr:
-    """Limit at -oo or oo: by the expansion there, whose remainder is enclosed; else by SymPy, term by term if possible."""
+    """Limit at -oo or oo: by the expansion there, whose remainder is enclosed; else by SymPy, term by term."""
     if not formula.has(x):
         return tidy(formula)
     if not formula.free_symbols - {x}:

@@ -13,7 +13,7 @@ from sympy.core.relational import Relational
 
 from actlib.formula.analysis.closed_forms import factors
 from actlib.formula.analysis.constants import UndecidedSignError, between, compare, ordered, sign
-from actlib.formula.analysis.enclosures import compiled
+from actlib.formula.analysis.formulas import compiled
 from actlib.formula.analysis.identities import SMOOTH, SWITCHES, vanishes_as_rational
 from actlib.formula.analysis.refusals import NoMethodError
 from actlib.formula.analysis.zeros import ORIGINS, zeros

@@ -167,8 +167,8 @@ def value_range(expr: Expr, x: Symbol) -> sp.Set:
 def monotone_intervals(expr: Expr, x: Symbol) -> list[tuple[Interval, int]]:
     """The real line as intervals on which the formula rises strictly (1), falls strictly (-1) or is constant (0).
 
-    Neighbours share their end point where the formula is continuous. Of a formula that is periodic but for a multiple of
-    x, each stands for one in every period: with an integer n in its ends.
+    Neighbours share their end point where the formula is continuous. Of a formula that is periodic but for a multiple
+    of x, each stands for one in every period: with an integer n in its ends.
     """
     expr = checked(expr, x)
     stretches, turns = _stretches(expr, x, 1)

@@ -50,6 +50,7 @@ _SIGNS = {"≈ ": r" \approx ", " → ": r" \to ", " ~ ": r" \sim "}
 
 
 def typeset(pieces: Iterable[str | sp.Basic], printer: LatexPrinter) -> str:
+    """LaTeX of words and SymPy objects in order."""
     texts = []
     for words, group in groupby(pieces, lambda piece: isinstance(piece, str) and piece not in _SIGNS):
         if words:
@@ -215,5 +216,6 @@ def known(result: object) -> str:
 
 
 def listed(items: Iterable[sp.Basic]) -> sp.Basic | str:
+    """One object, a tuple of several, or the word that there is none."""
     items = sp.Tuple(*items)
     return items if len(items) > 1 else items[0] if items else "none"

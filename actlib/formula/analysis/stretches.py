@@ -1,4 +1,4 @@
-"""Between the zeros of a derivative it keeps its sign: the line as stretches on which a formula rises, falls or is flat.
+"""Between the zeros of a derivative it keeps its sign: stretches on which a formula rises, falls or is flat.
 
 A formula that is a multiple of x and a periodic rest is cut on one period only, and what is found there holds for every
 other: places then have 2 pi n in them, or the like.
@@ -13,8 +13,8 @@ from sympy import Expr, Float, Integer, Rational, Symbol, oo
 
 from actlib.formula.analysis.closed_forms import period, waves
 from actlib.formula.analysis.constants import DIGITS, between, compare, decimal, sign
-from actlib.formula.analysis.enclosures import constant
 from actlib.formula.analysis.equality import decided
+from actlib.formula.analysis.formulas import constant
 from actlib.formula.analysis.identities import smooth_everywhere
 from actlib.formula.analysis.limits import derived, difference, is_finite, one_sided, value
 from actlib.formula.analysis.pieces import LINE, Piece, pieces, resolved

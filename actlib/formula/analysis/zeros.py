@@ -1,9 +1,9 @@
 """All zeros of a smooth formula on an interval, with the proof that these are all: a cover of the interval.
 
 Each part of the cover is one of these: a tail, beyond which one term outweighs the others; an interval on which the
-enclosure of the values has one sign; one on which that of the slope has, with signs at both ends, and so no zero or just
-one; and the neighbourhood of a known zero, on which the first derivative that is not 0 there keeps its sign. Bisection
-goes on until each part is one of them. Zeros without closed form are enclosed by interval Newton steps.
+enclosure of the values has one sign; one on which that of the slope has, with signs at both ends, and so no zero or
+just one; and the neighbourhood of a known zero, on which the first derivative that is not 0 there keeps its sign.
+Bisection goes on until each part is one of them. Zeros without closed form are enclosed by interval Newton steps.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ from actlib.formula.analysis.constants import (
     ordered,
 )
 from actlib.formula.analysis.deadline import check
-from actlib.formula.analysis.enclosures import Enclosure, compiled, constant, enclosure, sign_of
+from actlib.formula.analysis.enclosures import Enclosure
+from actlib.formula.analysis.formulas import compiled, constant, enclosure, sign_of
 from actlib.formula.analysis.identities import is_zero, vanishes_as_rational
 from actlib.formula.analysis.refusals import InfinitelyManyError, NoMethodError, RefusedError
 from actlib.formula.primitives import derivative
@@ -108,7 +109,7 @@ def covers(formula: Expr, x: Symbol, low: Expr, high: Expr) -> tuple[Cover, ...]
 
 
 def _zeros_for_all(formula: Expr, x: Symbol, low: Expr, high: Expr) -> tuple[Expr, ...]:
-    """The zeros for all values of the parameters: none, as enclosures show; or those in closed form, if they are all."""
+    """The zeros for all values of the parameters: none, as enclosures show, or those in closed form."""
     parameters = tuple(
         sorted((formula.free_symbols | low.free_symbols | high.free_symbols) - {x}, key=lambda s: s.name)
     )
@@ -216,7 +217,7 @@ class _Search:
             known = self._known(start, stop, outer, candidates, open_ends)
             parts = [part for part, _ in known]
             free, at = [], outer.low
-            for part, around in sorted(known, key=ordered(lambda pair: pair[0].low)):
+            for _, around in sorted(known, key=ordered(lambda pair: pair[0].low)):
                 if at < around.low:
                     free.append(Enclosure(at, around.low))
                 at = around.high if around.high >= at else at
@@ -345,10 +346,7 @@ class _Search:
                 check()
                 around = self._step(around, signs)
                 low_, high_ = around.rationals()
-                if low_ == high_:
-                    zero = low_
-                else:
-                    zero = decimal(around, PLACE_DIGITS)
+                zero = low_ if low_ == high_ else decimal(around, PLACE_DIGITS)
                 if max(abs(low_), abs(high_)) < Rational(1, 10**80):
                     raise NoMethodError(f"no method to tell the zero of {self.formula} near 0 from 0")
         inside = [compare(low_, start) >= 0, compare(high_, stop) <= 0]
@@ -359,7 +357,6 @@ class _Search:
         raise NoMethodError(f"no method to decide on which side of an end the zero of {self.formula} near {zero} is")
 
     def _step(self, around: Enclosure, signs: list[int]) -> Enclosure:
-        n = numbers.backend
         middle = around.middle()
         value = self.value(Enclosure(middle, middle))
         newton = Enclosure(middle, middle) - value / self.slope(around)
