@@ -20,8 +20,17 @@ __all__ = ["Factor", "factors", "in_powers", "is_real", "period", "tidy", "waves
 LONGEST = 600
 """Operations of a formula that is still factored."""
 
+MOST_POWERS = 12
+"""Of one exponential; with more, SymPy's polynomials take too long, and each is a symbol of its own."""
+
 LARGE = 20
 """Exponents beyond which the exponential of a number is taken for a symbol."""
+
+LONGEST_NUMBER = 60
+"""Operations of a constant that is still simplified."""
+
+PATIENCE_FOR_NUMBERS = 1
+"""Seconds for that."""
 
 PATIENCE = 3
 """Seconds for factoring; without it, the formula is taken whole."""
@@ -154,21 +163,17 @@ def in_powers(expr: Expr) -> tuple[Expr, dict[Symbol, Expr]]:
         The formula, and for each symbol the exponent of what it stands for. Some are constants: exp(10000) would be the
         5000th power of exp(2), with which SymPy's polynomials do not end.
     """
-    counts: dict[Expr, set[Rational]] = {}
-    for e in expr.atoms(sp.exp):
-        for n, rest in _terms(e.exp):
-            if rest.free_symbols:
-                counts.setdefault(rest, set()).add(abs(n))
-    units = {rest: sp.gcd_list(list(ns)) for rest, ns in counts.items()}
+    units, most = _units(expr)
     exponents: dict[Expr, Symbol] = {}
 
     def as_power(power: Expr) -> Expr:
         result = Integer(1)
         for n, rest in _terms(power):
             if not rest.free_symbols:
-                result *= _constant_power(n * rest, exponents)
+                few = most[rest] <= MOST_POWERS * units[rest] and not abs(n * rest) > LARGE
+                result *= sp.exp(n * rest) if few else _constant_power(n * rest, exponents)
                 continue
-            unit = units[rest] if max(counts[rest]) <= 12 * units[rest] else abs(n)
+            unit = units[rest] if most[rest] <= MOST_POWERS * units[rest] else abs(n)
             result *= exponents.setdefault(unit * rest, sp.Dummy("E", positive=True)) ** (n / unit)
         return result
 
@@ -176,11 +181,18 @@ def in_powers(expr: Expr) -> tuple[Expr, dict[Symbol, Expr]]:
     return replaced, {symbol: exponent for exponent, symbol in exponents.items()}
 
 
+def _units(expr: Expr) -> tuple[dict[Expr, Rational], dict[Expr, Rational]]:
+    """For each exponent, but for a rational factor: the largest unit of its factors, and the largest of them."""
+    counts: dict[Expr, set[Rational]] = {}
+    for e in expr.atoms(sp.exp):
+        for n, rest in _terms(e.exp):
+            counts.setdefault(rest, set()).add(abs(n))
+    return {rest: sp.gcd_list(list(ns)) for rest, ns in counts.items()}, {rest: max(ns) for rest, ns in counts.items()}
+
+
 def _constant_power(exponent: Expr, exponents: dict[Expr, Symbol]) -> Expr:
-    """The exponential of a constant; a symbol for that of a large one."""
+    """A symbol for the exponential of a constant."""
     size = abs(exponent)
-    if not size > LARGE:
-        return sp.exp(exponent)
     symbol = exponents.setdefault(size, sp.Dummy("E", positive=True))
     return symbol if exponent == size else 1 / symbol
 
@@ -238,7 +250,14 @@ def tidy(value: Expr) -> Expr:
     if value.has(Float, sp.oo, -sp.oo, sp.zoo, sp.nan, sp.AccumBounds):
         return value
     plain = without_towers(elementary(value))
-    forms = [value, plain, sp.simplify(plain)]
+    units, most = _units(plain)
+    if sp.count_ops(plain) > LONGEST_NUMBER or any(most[rest] > MOST_POWERS * units[rest] for rest in units):
+        return value
+    try:
+        with limit(PATIENCE_FOR_NUMBERS):
+            forms = [value, plain, sp.simplify(plain)]
+    except NotDecidedError:
+        return value
     if plain.has(sp.LambertW):
         forms.append(sp.factor(sp.cancel(sp.together(plain))))
     if forms[2].has(sp.erf, sp.erfc) and not value.has(sp.erf, sp.erfc):

@@ -53,33 +53,34 @@ def limit(seconds: float) -> Iterator[None]:
 
 
 class _Alarm:
-    """Raises an exception in the thread that made it, after some time."""
+    """Raises an exception in the thread that made it, after some time; again and again, should anyone swallow it."""
+
+    AGAIN = 0.2
 
     def __init__(self, seconds: float, kind: type):
         self.lock = threading.Lock()
-        self.live = True
+        self.over = threading.Event()
         self.fired = False
         self.kind = kind
         self.thread = ctypes.c_ulong(threading.get_ident())
-        self.timer = threading.Timer(seconds, self.fire)
-        self.timer.daemon = True
         try:
-            self.timer.start()
+            threading.Thread(target=self.wait, args=(seconds,), daemon=True).start()
         except RuntimeError:  # no threads
-            self.live = False
+            self.over.set()
 
-    def fire(self) -> None:
-        with self.lock:
-            if self.live:
-                self.fired = True
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(self.thread, ctypes.py_object(self.kind))
+    def wait(self, seconds: float) -> None:
+        while not self.over.wait(seconds):
+            with self.lock:
+                if not self.over.is_set():
+                    self.fired = True
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(self.thread, ctypes.py_object(self.kind))
+            seconds = self.AGAIN
 
     def cancel(self) -> None:
+        self.over.set()
         with self.lock:
-            self.live = False
             if self.fired:  # not yet delivered, perhaps: it must not go off outside
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(self.thread, None)
-        self.timer.cancel()
 
 
 def check() -> None:

@@ -90,7 +90,7 @@ def _reach(outer: list[tuple[Expr, Expr]], x: Symbol, found: tuple, beyond: tupl
     """From where on all values are proved to lie strictly between those found, but for a side that has no bound."""
     need = Integer(0)
     for bound, side in zip(found, (-1, 1), strict=True):
-        if bound is None or side in beyond:
+        if bound is None or side in beyond or bound == side * oo:
             continue
         inner = constant(bound, 20).rationals()[0 if side > 0 else 1]
         for formula, end in outer:

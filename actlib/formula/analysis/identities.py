@@ -6,7 +6,7 @@ import sympy as sp
 from sympy import Expr, Piecewise, Symbol
 
 from actlib.formula.analysis import numbers
-from actlib.formula.analysis.closed_forms import in_powers, without_towers
+from actlib.formula.analysis.closed_forms import in_powers, tidy, without_towers
 from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled
 from actlib.formula.primitives import Primitive, derivative, elementary
@@ -87,4 +87,4 @@ def smooth_everywhere(expr: Expr) -> bool:
 
 def is_zero(value: Expr) -> bool:
     """Whether a constant without decimal numbers is proved to be 0."""
-    return vanishes_as_rational(value) or sp.simplify(value) == 0
+    return vanishes_as_rational(value) or tidy(value) == 0
