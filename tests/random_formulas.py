@@ -7,6 +7,7 @@ import collections
 import random
 import sys
 import time
+from itertools import pairwise
 
 import mpmath
 import sympy as sp
@@ -15,9 +16,19 @@ from sympy import Interval, oo
 
 from actlib.formula import analysis
 from actlib.formula.parser import FormulaError, parse, x
-from actlib.formula.primitives import derivative, elementary
+from actlib.formula.primitives import derivative
 
 SEED = 2026
+
+ACCURATE = {
+    "sigma": lambda t: 1 / (1 + mpmath.exp(-t)),
+    "softplus": lambda t: mpmath.log1p(mpmath.exp(t)),
+    "Phi": lambda t: mpmath.erfc(-t / mpmath.sqrt(2)) / 2,
+    "phi": lambda t: mpmath.exp(-t * t / 2) / mpmath.sqrt(2 * mpmath.pi),
+    "tanh": mpmath.tanh,
+    "expm1": mpmath.expm1,
+}
+"""The primitives, without cancellation far out."""
 
 SMOOTH = ("sigma", "softplus", "Phi", "phi", "tanh", "expm1", "erf", "exp")
 NUMBERS = ("1", "2", "3", "0.5", "0.1", "1.702", "6", "1/3")
@@ -64,7 +75,7 @@ def formulas(count: int, seed: int = SEED) -> list[str]:
 
 def contradictions(formula: sp.Expr, card: analysis.Summary) -> list[str]:
     """What samples at thirty digits say against a card: values, slopes and differences of neighbours."""
-    value, slope = (sp.lambdify(x, elementary(f), "mpmath") for f in (formula, derivative(formula, x)))
+    value, slope = (sp.lambdify(x, f, [ACCURATE, "mpmath"]) for f in (formula, derivative(formula, x)))
     found = []
     with mpmath.workdps(40):
         samples = []
@@ -76,27 +87,32 @@ def contradictions(formula: sp.Expr, card: analysis.Summary) -> list[str]:
         slack = mpf(10) ** -25
         if isinstance(card.value_range, sp.Set):
             low, high = (_number(end) for end in (card.value_range.inf, card.value_range.sup))
-            found += [
-                f"value {v} at {at}" for at, v, _ in samples if not low - slack * abs(v) <= v <= high + slack * abs(v)
-            ]
+            outside = [(at, v) for at, v, _ in samples if not low - slack * abs(v) <= v <= high + slack * abs(v)]
+            found += [f"value {v} at {at}" for at, v in outside]
         if isinstance(card.lipschitz, analysis.Bound):
             most = _number(card.lipschitz.value)
             found += [f"slope {s} at {at}" for at, _, s in samples if abs(s) > most * (1 + slack) + slack]
-        if isinstance(card.monotone_intervals, list) and not any(
-            i.has(sp.Symbol("n", integer=True)) for i, _ in card.monotone_intervals
-        ):
-            for interval, rises in card.monotone_intervals:
-                low, high = _number(interval.inf), _number(interval.sup)
-                inside = [(at, v) for at, v, _ in samples if low < at < high]
-                for (a, v), (b, w) in zip(inside, inside[1:], strict=False):
-                    change = w - v
-                    if (rises == 0 and abs(change) > slack * abs(v)) or rises * change < -slack * (abs(v) + abs(w)):
-                        found.append(f"from {a} to {b} by {change}")
+        if isinstance(card.monotone_intervals, list):
+            found += [words for part in card.monotone_intervals for words in _against(samples, *part, slack)]
+    return found
+
+
+def _against(samples: list[tuple], interval: Interval, rises: int, slack: mpf) -> list[str]:
+    """Neighbours in an interval that are not in the order that is said."""
+    if interval.free_symbols:
+        return []
+    low, high = _number(interval.inf), _number(interval.sup)
+    inside = [(at, v) for at, v, _ in samples if low < at < high]
+    found = []
+    for (a, v), (b, w) in pairwise(inside):
+        change, noise = w - v, slack * (abs(v) + abs(w))
+        if abs(change) > noise if rises == 0 else rises * change < -noise:
+            found.append(f"from {a} to {b} by {change}")
     return found
 
 
 def _number(end: sp.Expr) -> mpf:
-    return mpmath.inf if end == oo else mpmath.ninf if end == -oo else mpf(sp.N(end, 40))
+    return mpmath.inf if end == oo else mpmath.ninf if end == -oo else mpf(sp.N(end, 90))
 
 
 def questions(card: analysis.Summary) -> dict[str, str]:
@@ -126,9 +142,6 @@ if __name__ == "__main__":
         counts["contradicted"] += bool(wrong)
         reasons = {getattr(card, name).why for name, how in told.items() if how == "refused"}
         if wrong or reasons or took > 5:
-            print(
-                f"{number} {typed}: {took:.1f} s {[n for n, h in told.items() if h == 'refused']} {reasons} {wrong[:2]}",
-                flush=True,
-            )
+            refused = [name for name, how in told.items() if how == "refused"]
+            print(f"{number} {typed}: {took:.1f} s", refused, reasons, wrong[:2], flush=True)
     print(dict(counts), f"longest {longest:.1f} s")
-    _ = Interval

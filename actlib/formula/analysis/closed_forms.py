@@ -13,7 +13,7 @@ from sympy import Abs, Expr, Float, Integer, Rational, Symbol
 from actlib.formula.analysis.deadline import limit
 from actlib.formula.analysis.formulas import sign_of
 from actlib.formula.analysis.refusals import NotDecidedError
-from actlib.formula.primitives import elementary
+from actlib.formula.primitives import Phi, elementary
 
 __all__ = ["Factor", "factors", "in_powers", "is_real", "period", "tidy", "waves", "without_towers"]
 
@@ -54,12 +54,13 @@ class Factor:
 @lru_cache(maxsize=512)
 def factors(formula: Expr, x: Symbol) -> tuple[Factor, ...]:
     """Formulas without cases whose zeros together are those of a formula without cases, where that has a value."""
-    plain = elementary(formula)
+    hidden = {p: sp.Dummy("Phi") for p in formula.atoms(Phi) if p.has(x)}  # 2 - erfc(x) would lose all its digits
+    plain = elementary(formula.xreplace(hidden))
     try:
         if sp.count_ops(plain) > LONGEST:
             raise NotDecidedError
         with limit(PATIENCE):
-            found = _factored(plain, x)
+            found = _factored(plain, x, {symbol: p for p, symbol in hidden.items()})
     except (NotDecidedError, sp.PolynomialError, NotImplementedError):
         return (Factor(formula, (), False),)
     if sum(f.formula.has(x) for f in found) == 1:  # the form in primitives is enclosed more tightly
@@ -69,18 +70,19 @@ def factors(formula: Expr, x: Symbol) -> tuple[Factor, ...]:
     return tuple(found)
 
 
-def _factored(plain: Expr, x: Symbol) -> list[Factor]:
+def _factored(plain: Expr, x: Symbol, hidden: dict[Symbol, Expr]) -> list[Factor]:
     rational, exponents = in_powers(plain)
     powers = {symbol: sp.exp(exponent) for symbol, exponent in exponents.items()}
     large = {symbol: power for symbol, power in powers.items() if not power.free_symbols}
     found = []
     for part in sp.Mul.make_args(sp.factor(sp.fraction(sp.together(rational))[0])):
         base = part.as_base_exp()[0]
-        if base in exponents or isinstance(base, sp.exp):
+        if base in exponents or base in hidden or isinstance(base, sp.exp):  # never 0
             continue
-        whole = base.xreplace(powers)
+        whole = base.xreplace(powers).xreplace(hidden)
         if whole.has(x):
-            candidates, complete = _solved(base, x, exponents, large)
+            opaque = base.has(*hidden) if hidden else False
+            candidates, complete = ([], False) if opaque else _solved(base, x, exponents, large)
             found.append(Factor(whole, tuple(dict.fromkeys(map(tidy, candidates))), complete))
         elif not base.is_Rational:
             found.append(Factor(whole, (), True))

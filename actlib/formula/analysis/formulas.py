@@ -13,7 +13,7 @@ from actlib.formula.analysis.functions import FUNCTIONS
 
 __all__ = ["compiled", "constant", "enclosure", "sign_of"]
 
-MOST_BITS = 20_000
+MOST_BITS = 21_000
 """Of precision, before a constant counts as one that cannot be told from 0."""
 
 

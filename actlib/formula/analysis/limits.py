@@ -34,7 +34,7 @@ def value(formula: Expr, x: Symbol, at: Expr, side: str = "+") -> Expr:
     here = formula.subs(x, at)
     if at.has(Float):
         return here if here.is_Rational else _rounded(formula, x, at, here)
-    if here.has(sp.nan, sp.zoo, oo, -oo):
+    if here.has(sp.nan, sp.zoo, oo, -oo, AccumBounds):
         here = sp.limit(elementary(formula), x, at, side)
     return tidy(here)
 

@@ -120,7 +120,7 @@ def _assert_defined(formula: Expr, x: Symbol, low: Expr, high: Expr) -> None:
 def _assert_value(formula: Expr, x: Symbol, at: Expr) -> None:
     """Raises a ValueError unless a formula is real and finite at a point."""
     value = formula.subs(x, at)
-    if value.has(sp.nan, sp.zoo, oo, -oo) or value.is_extended_real is False:
+    if value.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds) or value.is_extended_real is False:
         raise ValueError(f"{formula} has the value {value} at {at}; expected is a real number")
 
 
@@ -129,7 +129,7 @@ def _same_at(expr: Expr, x: Symbol, at: Expr, formula: Expr) -> bool:
     if here == formula:
         return True
     values = here.subs(x, at), formula.subs(x, at)
-    if any(value.has(sp.nan, sp.zoo, oo, -oo) for value in values):
+    if any(value.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds) for value in values):
         return False
     try:
         return compare(*values) == 0

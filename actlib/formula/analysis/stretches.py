@@ -187,7 +187,7 @@ def _contact(expr: Expr, x: Symbol, left: Piece, right: Piece) -> Expr:
 def _analytic_at(formula: Expr, x: Symbol, at: Expr) -> bool:
     """Whether a formula that has a limit at a point is analytic there: it has a value, or is a quotient that has."""
     here = formula.subs(x, at)
-    if not here.has(sp.nan, sp.zoo, oo, -oo):
+    if not here.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds):
         return True
     return all(map(smooth_everywhere, sp.fraction(sp.together(elementary(formula)))))
 

@@ -253,7 +253,7 @@ class _Search:
     def _is_zero_at(self, at: Expr) -> bool:
         try:
             value = self.formula.subs(self.x, at)
-            if value.has(sp.nan, sp.zoo, oo, -oo):
+            if value.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds):
                 return False
             if value.is_Rational:
                 return value == 0
