@@ -74,10 +74,10 @@ def formulas(count: int, seed: int = SEED) -> list[str]:
 
 
 def contradictions(formula: sp.Expr, card: analysis.Summary) -> list[str]:
-    """What samples at thirty digits say against a card: values, slopes and differences of neighbours."""
+    """what samples at ninety digits say against a card: values, slopes and differences of neighbours."""
     value, slope = (sp.lambdify(x, f, [ACCURATE, "mpmath"]) for f in (formula, derivative(formula, x)))
     found = []
-    with mpmath.workdps(40):
+    with mpmath.workdps(90):
         samples = []
         for at in sorted(POINTS):
             try:

@@ -4,7 +4,6 @@ A second thread raises an exception in the one that works, once its time is up. 
 browser, the loops of this package look at the clock themselves, and the page ends what goes on for too long.
 """
 
-import ctypes
 import functools
 import threading
 import time
@@ -61,11 +60,14 @@ class _Alarm:
         self.lock = threading.Lock()
         self.over = threading.Event()
         self.fired = False
-        self.kind = kind
-        self.thread = ctypes.c_ulong(threading.get_ident())
         try:
+            import ctypes
+
+            self.thread = ctypes.c_ulong(threading.get_ident())
+            self.pending = ctypes.pythonapi.PyThreadState_SetAsyncExc
+            self.object = ctypes.py_object(kind)
             threading.Thread(target=self.wait, args=(seconds,), daemon=True).start()
-        except RuntimeError:  # no threads
+        except (ImportError, RuntimeError):  # nor has it threads
             self.over.set()
 
     def wait(self, seconds: float) -> None:
@@ -73,14 +75,14 @@ class _Alarm:
             with self.lock:
                 if not self.over.is_set():
                     self.fired = True
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(self.thread, ctypes.py_object(self.kind))
+                    self.pending(self.thread, self.object)
             seconds = self.AGAIN
 
     def cancel(self) -> None:
         self.over.set()
         with self.lock:
             if self.fired:  # not yet delivered, perhaps: it must not go off outside
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(self.thread, None)
+                self.pending(self.thread, None)
 
 
 def check() -> None:
