@@ -341,7 +341,7 @@ def own(browser, address):
 
 
 OWN = {
-    "SiLU": ("x*sigma(x)", {"monotone": "falls for 10.1%", "smoothness": "smooth"}),
+    "SiLU": ("x*sigma(x)", {"range": "exact", "monotone": "falls for 10.1%", "smoothness": "smooth"}),
     "sigmoid GELU": ("x*sigma(1.702*x)", {"Lipschitz constant": "no closed form"}),
     "softsign": ("x/(1 + abs(x))", {"symmetry": "odd", "monotone": "strictly increasing"}),
     "squared ReLU": ("max(0, x)**2", {"smoothness": "second derivative jumps", "Lipschitz constant": "unbounded"}),
@@ -349,7 +349,7 @@ OWN = {
     "constant": ("3", {"nonlinear": "affine", "symmetry": "even"}),
     "not differentiable": ("max(x, 0.1*x)", {"smoothness": "the slope jumps", "nonlinear": "neither affine"}),
     "jump": ("where(x > 1, x, 0)", {"smoothness": "not continuous"}),
-    "without closed form": ("x*sigma(x) + cos(x)", {"extrema": "no closed form"}),
+    "without closed form": ("x*sigma(x) + cos(x)", {"extrema": "infinitely many", "Lipschitz constant": "certified"}),
     "with a parameter": ("where(x > 0, x, alpha*(exp(x) - 1))", {"smoothness": "second derivative jumps"}),
     "oscillating": ("x + 2*sin(x)**2", {"monotone": "falls for"}),
 }

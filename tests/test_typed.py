@@ -1,6 +1,7 @@
 """Formulas as people type them: what the grammar reads, what it refuses, and what is reported of them."""
 
 import json
+import re
 
 import pytest
 import sympy as sp
@@ -179,6 +180,33 @@ def test_report_takes_the_values_of_parameters():
 
 def test_report_says_what_has_no_closed_form():
     assert "no closed form found" in rows("x*tanh(softplus(x))")["extrema"]
+
+
+def known(text):
+    return {part["label"]: part["known"] for part in parts(text) if part["part"] == "row"}
+
+
+def test_report_says_how_each_property_is_known():
+    assert known("x*sigma(x)") | {"Lipschitz constant": "", "mean square of the slope": ""} == {
+        "limits": "exact",
+        "range": "exact",
+        "extrema": "exact",
+        "monotone": "exact",
+        "Lipschitz constant": "",
+        "smoothness": "exact",
+        "symmetry": "exact",
+        "mean square of the slope": "",
+    }
+    assert known("x*sigma(x)")["Lipschitz constant"] == known("x*Phi(x)")["range"] == "certified"
+    assert known("x*sigma(x)")["mean square of the slope"] == "computed"
+    assert known("x*sin(x)")["extrema"] == "refused"
+
+
+@pytest.mark.parametrize("text", ["sin(x)", "x + sin(1000*x)/100"])
+def test_report_of_a_wave_speaks_of_every_period(text):
+    told = rows(text)
+    assert re.search(r"for every integer +n", told["extrema"])
+    assert "falls for" in told["monotone"]
 
 
 def test_report_ends_where_the_formula_has_no_value():

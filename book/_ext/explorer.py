@@ -133,8 +133,9 @@ def python_archive(path: pathlib.Path) -> None:
                 if not name.startswith(unused) and not {"tests", "benchmarks"} & set(name.split("/")):
                     add(name, file.read_bytes())
         add("actlib/__init__.py", b"")
-        for file in sorted((pathlib.Path(actlib.__file__).parent / "formula").glob("*.py")):
-            add(f"actlib/formula/{file.name}", file.read_bytes())
+        root = pathlib.Path(actlib.__file__).parent
+        for file in sorted((root / "formula").rglob("*.py")):
+            add(f"actlib/{file.relative_to(root).as_posix()}", file.read_bytes())
 
 
 def write(app, error) -> None:
