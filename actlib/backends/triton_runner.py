@@ -5,6 +5,7 @@ Set TRITON_INTERPRET=1 before the first import of triton to run the kernels on t
 
 import functools
 import linecache
+import weakref
 from collections.abc import Callable, Sequence
 
 import torch
@@ -13,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
-from actlib.backends.torch_runner import flatten, leader
+from actlib.backends.torch_runner import flatten, leader, with_lines
 
 BLOCK = 1024
 
@@ -30,10 +31,10 @@ def check() -> None:
 
 def load(name: str, source: str, primitives: dict | None = None) -> Callable:
     """The kernel that the source defines; triton reads its text through `inspect`, so it is given lines."""
-    file = f"<actlib {name}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    file = with_lines(name, source)
     namespace = {"__name__": __name__, **(primitives or PRIMITIVES)}
     exec(compile(source, file, "exec"), namespace)
+    weakref.finalize(namespace[name], linecache.cache.pop, file, None)
     return namespace[name]
 
 

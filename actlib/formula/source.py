@@ -20,9 +20,9 @@ from sympy import Expr, Float, Function, Mul, Piecewise, Pow, Symbol
 from sympy.printing.precedence import precedence
 from sympy.printing.str import StrPrinter
 
-from actlib.formula.primitives import Phi, Primitive, expm1, phi, sigma, stable, tanh
+from actlib.formula.primitives import Phi, Primitive, derivative, expm1, phi, sigma, stable, tanh
 
-__all__ = ["check", "javascript_source", "legal_names", "torch_source", "triton_source"]
+__all__ = ["check", "guarded", "javascript_source", "legal_names", "torch_source", "triton_source"]
 
 FUNCTIONS = (
     *("sigma", "softplus", "Phi", "phi", "tanh", "expm1"),
@@ -160,6 +160,38 @@ def _prepare(
     free = (Symbol(f"t{i}", real=True) for i in range(10**6))
     temporaries, results = sp.cse(exprs, symbols=free)
     return names, temporaries, results
+
+
+def guarded(expr: Expr) -> Expr:
+    """The formula, each case of it taken of a harmless number where it does not hold.
+
+    Torch differentiates all cases and multiplies by 0 those that do not hold: an infinite slope would become NaN.
+    """
+    return stable(expr).replace(lambda e: isinstance(e, Piecewise), _guard_cases)
+
+
+def _guard_cases(cases: Piecewise) -> Expr:
+    pieces, before = [], []
+    for value, condition in cases.args:
+        holds = sp.Not(sp.Or(*before)) if condition is sp.true else condition
+        before.append(condition)
+        variables = sorted(value.free_symbols & sp.Tuple(*before).free_symbols, key=str)
+        if variables and not value.is_polynomial(*variables):
+            number = next((n for n in _HARMLESS if _is_regular(value, dict.fromkeys(variables, n))), None)
+            if number is not None:
+                value = value.xreplace({v: Piecewise((v, holds), (number, True), evaluate=False) for v in variables})
+        pieces.append((value, condition))
+    return Piecewise(*pieces, evaluate=False)
+
+
+_HARMLESS = tuple(map(sp.Rational, ("0", "1", "-1", "1/2", "-1/2", "2", "-2")))
+
+
+def _is_regular(expr: Expr, point: dict[Symbol, Expr]) -> bool:
+    """Whether value and slopes are finite at a point, other variables being 1."""
+    point = {s: sp.Integer(1) for s in expr.free_symbols} | point
+    values = (e.subs(point) for e in (expr, *(derivative(expr, s) for s in expr.free_symbols)))
+    return all(v.is_finite for v in values)
 
 
 def _distributed(expr: Expr) -> Expr:
