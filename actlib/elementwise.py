@@ -6,8 +6,10 @@ and one autograd Function serves them all.
 """
 
 import functools
+import keyword
 import numbers
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
@@ -84,13 +86,18 @@ class Elementwise:
         outputs: Expr | Sequence[Expr],
         parameters: Sequence[Symbol] = (),
     ):
-        outputs = (outputs,) if isinstance(outputs, (Expr, numbers.Number)) else tuple(outputs)
+        inputs, outputs = _collected("inputs", inputs), _collected("formulas", outputs)
+        parameters = _collected("parameters", parameters)
         _check_formula(name, inputs, outputs, parameters)
         real = {s: Symbol(s.name, real=True) for s in (*inputs, *parameters)}
         self.name = name
         self.inputs = tuple(real[s] for s in inputs)
         self.parameters = tuple(real[s] for s in parameters)
-        self.outputs = tuple(stable(sp.sympify(e).xreplace(real)) for e in outputs)
+        outputs = [sp.sympify(e).xreplace(real) for e in outputs]
+        if not isinstance(self, _Derived):
+            for e in outputs:
+                source.check(e)
+        self.outputs = tuple(map(stable, outputs))
         # The dtype of each output is that of this input; None stands for the dtype of the computation.
         self._like: tuple[int | None, ...] = (0,) * len(self.outputs)
         # Those who meet it among torch's functions, as in a graph of torch.fx, call it by these.
@@ -112,7 +119,7 @@ class Elementwise:
         return f"Elementwise({self.name}({given}) = {', '.join(map(str, self.outputs))})"
 
     def __reduce__(self):
-        return Elementwise, (self.name, self.inputs, self.outputs, self.parameters), {"__module__": self.__module__}
+        return type(self), (self.name, self.inputs, self.outputs, self.parameters), {"__module__": self.__module__}
 
     def __deepcopy__(self, memo):
         return self  # nothing in it ever changes
@@ -180,9 +187,7 @@ class Elementwise:
         return self._derived("jvp", (*inputs, *self.inputs), rates, like, (*parameters, *self.parameters))
 
     def _derived(self, suffix, inputs, outputs, like, parameters=None) -> "Elementwise":
-        made = Elementwise(
-            f"{self.name}_{suffix}", inputs, outputs, self.parameters if parameters is None else parameters
-        )
+        made = _Derived(f"{self.name}_{suffix}", inputs, outputs, self.parameters if parameters is None else parameters)
         made._like = like
         return made
 
@@ -320,6 +325,14 @@ class Elementwise:
                 f"{tuple(first.shape)}"
             )
         return argument
+
+
+class _Derived(Elementwise):
+    """The derivative of a formula, which may be larger than any formula that is given."""
+
+    def __reduce__(self):
+        made, arguments, state = super().__reduce__()
+        return made, arguments, state | {"_like": self._like}
 
 
 def _apply(op: Elementwise, arguments: Sequence[Tensor | float]) -> Tensor | tuple[Tensor, ...]:
@@ -497,15 +510,34 @@ def as_float(function: str, argument: str, value: float) -> float:
 def _check_formula(name, inputs, outputs, parameters) -> None:
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"an Elementwise is named by an identifier, but {name!r} came")
+    if keyword.iskeyword(name):
+        raise ValueError(f"an Elementwise is named by an identifier, but {name!r} came, a word of Python's own")
+    if unicodedata.normalize("NFKC", name) != name:
+        raise ValueError(f"Python would read the name {name!r} as another: {unicodedata.normalize('NFKC', name)!r}")
     symbols = (*inputs, *parameters)
     if not inputs or not all(isinstance(s, Symbol) for s in symbols):
         raise ValueError(f"inputs and parameters must be SymPy symbols, at least one input, but {symbols} came")
     if len({s.name for s in symbols}) < len(symbols):
         raise ValueError(f"each symbol needs a name of its own, but {symbols} came")
+    unreal = [s for s in symbols if s.is_extended_real is False or not s.is_commutative]
+    if unreal:
+        raise ValueError(f"symbols stand for real numbers, but {unreal} came, which are assumed to be none")
     if not outputs:
         raise ValueError("at least one formula is needed, but none came")
     for e in outputs:
+        if not isinstance(e, (Expr, numbers.Number)):
+            raise ValueError(f"a formula is a SymPy expression or a number, but {e!r} came, of {type(e).__name__}")
+        if isinstance(e, Expr):
+            source.check_size(e)
         unknown = sp.sympify(e).free_symbols - set(symbols)
         if unknown:
             raise ValueError(f"{e} contains {sorted(map(str, unknown))}, which are neither inputs nor parameters")
-        source.check(e)
+
+
+def _collected(what: str, given: object) -> tuple:
+    """Several of something in a tuple, where one alone, or what cannot be counted up, may have come."""
+    if isinstance(given, (Expr, numbers.Number)):
+        return (given,)
+    if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
+        raise ValueError(f"{what} come in a sequence, but {given!r} came, of {type(given).__name__}")
+    return tuple(given)

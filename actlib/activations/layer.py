@@ -40,6 +40,13 @@ class Layer(torch.nn.Module):
         """The function of the inputs, elementwise."""
         return self.op(*inputs, *(getattr(self, s.name) for s in self.op.parameters))
 
+    def __prepare_scriptable__(self):
+        """Refuses torch.jit.script, which reads a layer's source, where the formula does not stand."""
+        raise TypeError(
+            f"{type(self).__name__}: torch.jit.script reads source text, but a layer made from a formula came; "
+            "torch.jit.trace, torch.compile and torch.export take it"
+        )
+
     def extra_repr(self) -> str:
         """Names and values of the parameters; the shape of a tensor."""
         values = {s.name: getattr(self, s.name) for s in self.op.parameters}

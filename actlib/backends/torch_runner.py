@@ -111,7 +111,7 @@ def _gated(node: ast.AST, *, mirrored: bool = False) -> str | None:
 
 
 def of_numbers_alone(source: str, numbers: Collection[str]) -> tuple[bool, bool]:
-    """Whether a source takes a function of these arguments alone, and whether it divides by them alone.
+    """Whether a source takes functions or joins conditions of these arguments alone, and whether it divides by them.
 
     As Python's numbers, the one would be refused by torch's functions, and a division by 0 by Python.
     """
@@ -122,6 +122,8 @@ def of_numbers_alone(source: str, numbers: Collection[str]) -> tuple[bool, bool]
                 takes = takes or _names(part.args) <= known
             elif isinstance(part, ast.BinOp) and isinstance(part.op, ast.Div):
                 divides = divides or _names([part.right]) <= known
+            elif isinstance(part, ast.BinOp) and isinstance(part.op, (ast.BitAnd, ast.BitOr)):
+                takes = takes or _names([part.left]) <= known or _names([part.right]) <= known
             elif isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.Invert):
                 takes = takes or _names([part.operand]) <= known
         if isinstance(node, ast.Assign) and _names([node.value]) <= known:

@@ -190,6 +190,16 @@ def where(condition, value, other):
 
 
 @triton.jit
+def both(condition, other):
+    return tl.where(condition, tl.where(other, 1, 0), 0) != 0
+
+
+@triton.jit
+def either(condition, other):
+    return tl.where(condition, 1, tl.where(other, 1, 0)) != 0
+
+
+@triton.jit
 def unless_nan(value, x):
     return tl.where(x == x, value, x)
 
@@ -206,7 +216,14 @@ def cube(x):
 
 @triton.jit
 def power(x, exponent):
-    return tl.exp2(exponent * tl.log2(x))
+    size = tl.abs(x)
+    result = tl.exp2(exponent * tl.log2(size))
+    # Where the logarithm is 0, or the exponent is, the other may be infinite or NaN: the power is 1.
+    result = tl.where(size == 1.0, 1.0, tl.where(exponent == 0.0, 1.0, result))
+    # A negative number has whole powers alone; those with an odd exponent are negative.
+    half = tl.where(size == size, exponent, exponent) * 0.5
+    odd = tl.where(half != tl.floor(half), -result, result)
+    return tl.where(x < 0, tl.where(2.0 * half != tl.floor(2.0 * half), float("nan"), odd), result)
 
 
 PRIMITIVES = {
@@ -215,6 +232,6 @@ PRIMITIVES = {
     **{
         f.__name__: f
         for f in (sigma, softplus, Phi, phi, tanh, expm1, exp, log, sqrt, sin, cos, erf, absolute, sign)
-        + (damped, where, unless_nan, square, cube, power)
+        + (damped, where, both, either, unless_nan, square, cube, power)
     },
 }
