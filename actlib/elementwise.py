@@ -100,7 +100,8 @@ class Elementwise:
         self.outputs = tuple(map(stable, outputs))
         # The dtype of each output is that of this input; None stands for the dtype of the computation.
         self._like: tuple[int | None, ...] = (0,) * len(self.outputs)
-        # Those who meet it among torch's functions, as in a graph of torch.fx, call it by these.
+        # What those meet who listen to torch's functions, as in a graph of torch.fx; they ask for its names.
+        self.public: Callable = self
         self.__name__ = name
         self.__module__ = sys._getframe(1).f_globals.get("__name__", __name__)
         self._count = len(self.inputs) + len(self.parameters)
@@ -200,7 +201,7 @@ class Elementwise:
 
     def _checked(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
         if has_torch_function(arguments):  # classes and modes that have a say in what torch's functions do
-            return handle_torch_function(self, arguments, *arguments)
+            return handle_torch_function(self.public, arguments, *arguments)
         return _apply(self, self._fitting(arguments))
 
     @constant
@@ -259,7 +260,7 @@ class Elementwise:
         return torch_runner.run(self._function, self._as_tensors(arguments), shape, dtypes, compute)
 
     def record(self, arguments: Sequence[Tensor | float]) -> list[Tensor]:
-        """Computes the outputs in operations that torch.jit.trace records, and that torch itself differentiates."""
+        """Computes the outputs in torch's operations, which torch itself differentiates."""
         like = arguments[len(self.inputs) - 1]
         compute = torch_runner.compute_dtype(like.dtype)
         dtypes = [compute if k is None else arguments[k].dtype for k in self._like]
@@ -337,7 +338,7 @@ class _Derived(Elementwise):
 
 def _apply(op: Elementwise, arguments: Sequence[Tensor | float]) -> Tensor | tuple[Tensor, ...]:
     """The outputs, by the quickest way on which autograd, if it looks, sees the derivative."""
-    if torch._C._get_tracing_state() is not None:
+    if is_recorded():
         return _plain(op.record(arguments))
     if torch._C._are_functorch_transforms_active():
         return _Apply.apply(op, *arguments)
@@ -348,6 +349,16 @@ def _apply(op: Elementwise, arguments: Sequence[Tensor | float]) -> Tensor | tup
 
 def _plain(outputs: list[Tensor]) -> Tensor | tuple[Tensor, ...]:
     return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+
+def is_recorded() -> bool:
+    """Whether torch.jit.trace or torch.func.functionalize listens, which know torch's operations alone."""
+    if torch._C._get_tracing_state() is not None:
+        return True
+    if not torch._C._are_functorch_transforms_active():
+        return False
+    functionalize = torch._C._functorch.TransformType.Functionalize
+    return any(interpreter.key() == functionalize for interpreter in torch._C._functorch.get_interpreter_stack())
 
 
 def needs_gradient(arguments: Sequence[Tensor | float]) -> bool:

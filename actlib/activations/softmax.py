@@ -172,7 +172,7 @@ class _Operation:
         return self._masked(mask, tensors, lambda *ts: self.function(*ts, dim)).to(x.dtype).contiguous()
 
     def record(self, dim: int, mask: Tensor | None, x: Tensor) -> Tensor:
-        """The public function, for torch.jit.trace: by torch's own, whose derivative every graph knows."""
+        """The public function by torch's own, whose derivative every graph knows."""
         function = torch.log_softmax if self.logarithm else torch.softmax
         compute = torch_runner.compute_dtype(x.dtype)
         return self._masked(mask, (x,), lambda x: function(x, dim, dtype=compute)).to(x.dtype)
@@ -343,7 +343,7 @@ _LOG_SOFTMAX_BACKWARD = _Operation(
 
 def _apply(operation: _Operation, dim: int, mask: Tensor | None, *tensors: Tensor) -> Tensor:
     """The result, by the quickest way on which autograd, if it looks, sees the derivative."""
-    if torch._C._get_tracing_state() is not None:
+    if elementwise.is_recorded():
         return operation.record(dim, mask, *tensors)
     if torch._C._are_functorch_transforms_active():
         return _Apply.apply(operation, dim, mask, *tensors)

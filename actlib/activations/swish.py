@@ -75,9 +75,8 @@ class Swish(Layer):
 
     def __init__(self, beta: float | Tensor = 1.0, learnable: bool = False):
         if learnable and not isinstance(beta, torch.nn.Parameter):
-            beta = torch.nn.Parameter(
-                beta.detach().clone() if isinstance(beta, Tensor) else torch.tensor([float(beta)])
-            )
+            given = beta.detach().clone() if isinstance(beta, Tensor) else torch.tensor([float(beta)])
+            beta = torch.nn.Parameter(given)
         super().__init__(op, beta=beta)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -90,13 +89,8 @@ class Swish(Layer):
     def _load_from_state_dict(self, state_dict, prefix, *arguments):
         """Takes a beta without dimensions, too, as layers had until they were to be sharded."""
         key = f"{prefix}beta"
-        loaded = state_dict.get(key)
-        if (
-            isinstance(loaded, Tensor)
-            and loaded.ndim == 0
-            and isinstance(self.beta, Tensor)
-            and self.beta.shape == (1,)
-        ):
+        loaded, kept = state_dict.get(key), self.beta
+        if isinstance(loaded, Tensor) and loaded.ndim == 0 and isinstance(kept, Tensor) and kept.shape == (1,):
             state_dict[key] = loaded.reshape(1)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
