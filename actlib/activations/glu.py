@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from actlib.activations import gelu, relu, sigmoid, swish
 from actlib.activations.activation import Activation
+from actlib.activations.layer import Generated
 from actlib.backends.torch_runner import shape
 from actlib.elementwise import FLOATS, Elementwise, check_layout, stands_for_a_tensor
 
@@ -100,7 +101,7 @@ def swiglu(gate: Tensor, value: Tensor, beta: float | Tensor = 1.0) -> Tensor:
     return swiglu_op(gate, value, beta)
 
 
-class GLU(nn.Module):
+class GLU(Generated):
     r"""Gated linear unit of two linear maps; the family's other layers put their own function in place of the sigmoid.
 
     .. math:: \sigma(W x + b) \cdot (V x + d)

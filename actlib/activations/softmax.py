@@ -20,6 +20,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 
 from actlib import elementwise
 from actlib.activations.activation import RowActivation
+from actlib.activations.layer import Generated
 from actlib.backends import torch_runner
 from actlib.elementwise import FLOATS
 from actlib.formula.primitives import sigma, softplus
@@ -97,7 +98,7 @@ def log_softmax(
     return _call(_LOG_SOFTMAX, input, dim, dtype, where)
 
 
-class Softmax(torch.nn.Module):
+class Softmax(Generated):
     """`softmax` as a layer; drop-in for `torch.nn.Softmax`."""
 
     function = staticmethod(softmax)

@@ -199,6 +199,8 @@ def evaluate(
     compute: torch.dtype,
 ) -> list[Tensor]:
     """Evaluates a generated function at once, in plain torch; the results have the shape of `like`."""
+    if _HAS_NAMES and any(like.names):
+        raise TypeError(f"a tensor whose dimensions have no names is expected, but one with names {like.names} came")
     results = function(*[a.to(compute) if isinstance(a, Tensor) and a.dtype != compute else a for a in arguments])
     results = results if len(dtypes) > 1 else [results]
     return [_placed(result, like, dtype) for result, dtype in zip(results, dtypes, strict=True)]
@@ -299,6 +301,9 @@ def _bits(*names: str) -> int:
     sets = (torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, name)).raw_repr() for name in names)
     return functools.reduce(operator.or_, sets)
 
+
+_HAS_NAMES = hasattr(Tensor, "names")
+"""Whether this torch names dimensions: some of its operations do not take tensors with names, which newer ones lack."""
 
 _keys_of = torch._C._dispatch_keys
 _keys_in_force = torch._C._dispatch_tls_local_include_set
