@@ -88,7 +88,8 @@ class Elementwise:
     ):
         inputs, outputs = _collected("inputs", inputs), _collected("formulas", outputs)
         parameters = _collected("parameters", parameters)
-        _check_formula(name, inputs, outputs, parameters)
+        if not isinstance(self, _Derived):
+            _check_formula(name, inputs, outputs, parameters)
         real = {s: Symbol(s.name, real=True) for s in (*inputs, *parameters)}
         self.name = name
         self.inputs = tuple(real[s] for s in inputs)

@@ -427,14 +427,19 @@ def _damped(factor, by):
     return where(by == 0, 0, factor) * by  # of factor * by, the derivative would hold the infinite factor
 
 
+def _Phi(x):
+    # ONNX has no erfc; and what is exported is not differentiated.
+    return Phi(x) if torch.onnx.is_in_onnx_export() else torch.special.erfc(x * -math.sqrt(0.5)) * 0.5
+
+
 DIFFERENTIABLE = PRIMITIVES | {
     "sigma": torch.sigmoid,
     "paired_sigma": torch.sigmoid,
     "mirrored_sigma": lambda x: torch.sigmoid(-x),
     "sigma_slope": lambda x: torch.sigmoid(x) * torch.sigmoid(-x),
     "softplus": lambda x: torch.nn.functional.softplus(x, 1, 40),  # beyond 40 it is x in float64, too
-    "Phi": lambda x: torch.special.erfc(x * -math.sqrt(0.5)) * 0.5,
-    "expm1": torch.expm1,
+    "Phi": _Phi,
+    "expm1": lambda x: torch.tanh(x * 0.5) * (torch.exp(x) + 1),  # ONNX has no expm1
     "damped": _damped,
 }
 """Primitives whose derivative torch knows, at 0 too."""
