@@ -169,6 +169,7 @@ class _Operation:
     def in_plain_torch(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
         """Computes the result by torch's own operations, on any tensors."""
         x = tensors[-1]
+        torch_runner.check_names(x)
         tensors = [t.to(torch_runner.compute_dtype(x.dtype)) for t in tensors]
         return self._masked(mask, tensors, lambda *ts: self.function(*ts, dim)).to(x.dtype).contiguous()
 

@@ -199,11 +199,16 @@ def evaluate(
     compute: torch.dtype,
 ) -> list[Tensor]:
     """Evaluates a generated function at once, in plain torch; the results have the shape of `like`."""
-    if _HAS_NAMES and any(like.names):
-        raise TypeError(f"a tensor whose dimensions have no names is expected, but one with names {like.names} came")
+    check_names(like)
     results = function(*[a.to(compute) if isinstance(a, Tensor) and a.dtype != compute else a for a in arguments])
     results = results if len(dtypes) > 1 else [results]
     return [_placed(result, like, dtype) for result, dtype in zip(results, dtypes, strict=True)]
+
+
+def check_names(x: Tensor) -> None:
+    """Raises TypeError for a tensor whose dimensions have names, which not all of torch's operations take."""
+    if _NAMED and _keys_of(x).raw_repr() & _NAMED:
+        raise TypeError(f"a tensor whose dimensions have no names is expected, but one with names {x.names} came")
 
 
 def flatten(tensor: Tensor, order: Tensor) -> Tensor:
@@ -302,9 +307,6 @@ def _bits(*names: str) -> int:
     return functools.reduce(operator.or_, sets)
 
 
-_HAS_NAMES = hasattr(Tensor, "names")
-"""Whether this torch names dimensions: some of its operations do not take tensors with names, which newer ones lack."""
-
 _keys_of = torch._C._dispatch_keys
 _keys_in_force = torch._C._dispatch_tls_local_include_set
 _recorder = torch._C._get_tracing_state
@@ -315,7 +317,8 @@ _FOREIGN = {
 """By device, all keys but those of an ordinary tensor."""
 _LISTENING = ~_bits("BackendSelect", "ADInplaceOrView")
 """All keys but those that are in force where nobody listens."""
-_LAZY = _bits("Negative", "ZeroTensor") & _FOREIGN["cpu"] & _FOREIGN["cuda"]
+_LAZY = _bits("Negative", "ZeroTensor")
+_NAMED = _bits("Named") if hasattr(Tensor, "names") else 0  # newer versions of torch name no dimensions
 
 
 def sigma(x):
