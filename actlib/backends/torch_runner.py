@@ -303,7 +303,7 @@ def _in_memory(x: Tensor) -> Tensor:
 
 
 def _bits(*names: str) -> int:
-    sets = (torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, name)).raw_repr() for name in names)
+    sets = (torch._C.DispatchKeySet(torch._C._parse_dispatch_key(name)).raw_repr() for name in names)
     return functools.reduce(operator.or_, sets)
 
 
