@@ -121,7 +121,7 @@ def test_runs_as_a_kernel(name, kind, by_kernel):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit itself
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated")
 @pytest.mark.parametrize("name", [n for n in FORMULAS if n not in COMPILED_LONG])
 def test_runs_in_a_recorded_graph(name):
     op, numbers = made(name), [1.5, 0.75][: len(FORMULAS[name]) - 1]
