@@ -33,6 +33,10 @@ class Activation:
     chapter: str | None = None
     references: tuple[str, ...] = ()
 
+    def __post_init__(self):
+        if self.op is not None:
+            self.op.public = self.function
+
     @property
     def name(self) -> str:
         """The name, as of the function."""

@@ -7,7 +7,9 @@ from torch.nn import functional
 
 from actlib.activations import gelu, relu, sigmoid, swish
 from actlib.activations.activation import Activation
-from actlib.elementwise import FLOATS, Elementwise
+from actlib.activations.layer import Generated
+from actlib.backends.torch_runner import shape
+from actlib.elementwise import FLOATS, Elementwise, check_layout, stands_for_a_tensor
 
 gate = Symbol("gate", real=True)
 value = Symbol("value", real=True)
@@ -99,7 +101,7 @@ def swiglu(gate: Tensor, value: Tensor, beta: float | Tensor = 1.0) -> Tensor:
     return swiglu_op(gate, value, beta)
 
 
-class GLU(nn.Module):
+class GLU(Generated):
     r"""Gated linear unit of two linear maps; the family's other layers put their own function in place of the sigmoid.
 
     .. math:: \sigma(W x + b) \cdot (V x + d)
@@ -157,11 +159,14 @@ class GLU(nn.Module):
 
     def _check(self, x: Tensor) -> None:
         name = type(self).__name__
+        if stands_for_a_tensor(x):
+            return
         if not isinstance(x, Tensor) or x.dtype not in FLOATS:
             came = str(x.dtype).removeprefix("torch.") if isinstance(x, Tensor) else type(x).__name__
             raise TypeError(f"{name}: x must be a tensor of float16, bfloat16, float32 or float64, but {came} came")
-        if x.ndim == 0 or x.shape[-1] != self.in_features:
-            raise ValueError(f"{name}: x must have the shape (..., {self.in_features}), but {tuple(x.shape)} came")
+        check_layout(name, "x", x)
+        if x.ndim == 0 or shape(x)[-1] != self.in_features:
+            raise ValueError(f"{name}: x must have the shape (..., {self.in_features}), but {tuple(shape(x))} came")
         if x.dtype != self.W.dtype and not torch.is_autocast_enabled(x.device.type):
             raise ValueError(f"{name}: x must be of {self.W.dtype} as the parameters, but {x.dtype} came")
 

@@ -5,6 +5,7 @@ p = softmax(x), the Jacobian of softmax is diag(p) - p p^T, that of its logarith
 """
 
 import functools
+import numbers
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ import torch
 from sympy import Expr, Symbol
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.overrides import handle_torch_function, has_torch_function
 
 from actlib import elementwise
 from actlib.activations.activation import RowActivation
+from actlib.activations.layer import Generated
 from actlib.backends import torch_runner
 from actlib.elementwise import FLOATS
 from actlib.formula.primitives import sigma, softplus
@@ -95,16 +98,14 @@ def log_softmax(
     return _call(_LOG_SOFTMAX, input, dim, dtype, where)
 
 
-class Softmax(torch.nn.Module):
+class Softmax(Generated):
     """`softmax` as a layer; drop-in for `torch.nn.Softmax`."""
 
     function = staticmethod(softmax)
 
     def __init__(self, dim: int | None = None):
         super().__init__()
-        if dim is not None:
-            _check_is_int(type(self).__name__, dim)
-        self.dim = dim
+        self.dim = None if dim is None else _whole(type(self).__name__, dim)
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of the rows of the input along `dim`."""
@@ -147,13 +148,16 @@ class _Operation:
         compute = torch_runner.compute_dtype(x.dtype)
         if x.numel() == 0:
             return torch.empty_like(x, memory_format=torch.contiguous_format)
-        if compute == torch.float32 and elementwise.runs_kernels(x):
+        if compute == torch.float32 and elementwise.runs_kernels(tensors if mask is None else (*tensors, mask)):
             return self.run_kernel(dim, mask, tensors)
         if compute == torch.float32 and x.is_cpu and elementwise.llvm_runner():
             if elementwise.llvm_runner().takes(tensors):
                 return self._masked(mask, tensors, lambda *ts: llvm_softmax().run(self.logarithm, dim, ts))
             if elementwise.llvm_runner().serves_compilers(tensors):
                 return self._masked(mask, tensors, lambda *ts: llvm_softmax().softmax(self.logarithm, dim, ts))
+            in_memory = torch_runner.resolved(tensors)
+            if in_memory is not None:
+                return self.run(dim, mask, in_memory)
         return self.in_plain_torch(dim, mask, tensors)
 
     def run_kernel(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
@@ -165,8 +169,15 @@ class _Operation:
     def in_plain_torch(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
         """Computes the result by torch's own operations, on any tensors."""
         x = tensors[-1]
+        torch_runner.check_names(x)
         tensors = [t.to(torch_runner.compute_dtype(x.dtype)) for t in tensors]
         return self._masked(mask, tensors, lambda *ts: self.function(*ts, dim)).to(x.dtype).contiguous()
+
+    def record(self, dim: int, mask: Tensor | None, x: Tensor) -> Tensor:
+        """The public function by torch's own, whose derivative every graph knows."""
+        function = torch.log_softmax if self.logarithm else torch.softmax
+        compute = torch_runner.compute_dtype(x.dtype)
+        return self._masked(mask, (x,), lambda x: function(x, dim, dtype=compute)).to(x.dtype)
 
     def _masked(self, mask, tensors, function) -> Tensor:
         """The function of what is left, as if the rest were not there."""
@@ -334,6 +345,8 @@ _LOG_SOFTMAX_BACKWARD = _Operation(
 
 def _apply(operation: _Operation, dim: int, mask: Tensor | None, *tensors: Tensor) -> Tensor:
     """The result, by the quickest way on which autograd, if it looks, sees the derivative."""
+    if elementwise.is_recorded():
+        return operation.record(dim, mask, *tensors)
     if torch._C._are_functorch_transforms_active():
         return _Apply.apply(operation, dim, mask, *tensors)
     if forward_ad._current_level >= 0 or elementwise.needs_gradient(tensors):
@@ -387,6 +400,9 @@ def _call(operation: _Operation, input: Tensor, dim: int | None, dtype: torch.dt
     if torch.compiler.is_compiling():
         _make_leaves()
         return _LEAVES[operation.name](input, dim, dtype, where)
+    if has_torch_function((input, where)):
+        function = log_softmax if operation.logarithm else softmax
+        return handle_torch_function(function, (input, where), input, dim, dtype, where=where)
     return _checked(operation, input, dim, dtype, where)
 
 
@@ -411,22 +427,25 @@ def _checked(operation, input, dim, dtype, where):
     if dim is None:
         warnings.warn(f"{name}: choosing dim is left to the caller; for now it is chosen as in torch", stacklevel=3)
         dim = 0 if input.ndim in (0, 1, 3) else 1
-    _check_is_int(name, dim)
+    dim = dim if type(dim) is int else _whole(name, dim)
     ndim = max(input.ndim, 1)  # torch gives a number a dimension to sum along
     if not -ndim <= dim < ndim:
         raise IndexError(
-            f"{name}: dim must be from {-ndim} to {ndim - 1} for an input of shape {tuple(input.shape)}, but {dim} came"
+            f"{name}: dim must be from {-ndim} to {ndim - 1} for an input of shape "
+            f"{tuple(torch_runner.shape(input))}, but {dim} came"
         )
     if where is not None:
-        _check_where(name, where, input)
+        torch_runner.unrecorded(_check_where, name, where, input)
     if input.ndim == 0:
         return _checked(operation, input.reshape(1), 0, None, where).reshape(())
     return _apply(operation, dim % ndim, where, input)
 
 
-def _check_is_int(name: str, dim: object) -> None:
-    if not isinstance(dim, int) or isinstance(dim, bool):
+def _whole(name: str, dim: object) -> int:
+    """The dimension as an int, where it came as one, as NumPy's too."""
+    if not isinstance(dim, numbers.Integral) or isinstance(dim, bool):
         raise TypeError(f"{name}: dim must be an int, but {type(dim).__name__} came")
+    return int(dim)
 
 
 def _check_where(name: str, where: object, input: Tensor) -> None:
@@ -435,6 +454,7 @@ def _check_where(name: str, where: object, input: Tensor) -> None:
         raise TypeError(f"{name}: where must be a boolean tensor, but {came} came")
     if where.device != input.device:
         raise ValueError(f"{name}: where is on {where.device}, the input on {input.device}")
+    elementwise.check_layout(name, "where", where)
     if not elementwise.broadcasts(where.shape, input.shape):
         raise ValueError(
             f"{name}: where of shape {tuple(where.shape)} does not broadcast to the input's shape {tuple(input.shape)}"

@@ -5,6 +5,7 @@ Set TRITON_INTERPRET=1 before the first import of triton to run the kernels on t
 
 import functools
 import linecache
+import weakref
 from collections.abc import Callable, Sequence
 
 import torch
@@ -13,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
-from actlib.backends.torch_runner import flatten, leader
+from actlib.backends.torch_runner import flatten, leader, with_lines
 
 BLOCK = 1024
 
@@ -30,10 +31,10 @@ def check() -> None:
 
 def load(name: str, source: str, primitives: dict | None = None) -> Callable:
     """The kernel that the source defines; triton reads its text through `inspect`, so it is given lines."""
-    file = f"<actlib {name}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    file = with_lines(name, source)
     namespace = {"__name__": __name__, **(primitives or PRIMITIVES)}
     exec(compile(source, file, "exec"), namespace)
+    weakref.finalize(namespace[name], linecache.cache.pop, file, None)
     return namespace[name]
 
 
@@ -189,6 +190,16 @@ def where(condition, value, other):
 
 
 @triton.jit
+def both(condition, other):
+    return tl.where(condition, tl.where(other, 1, 0), 0) != 0
+
+
+@triton.jit
+def either(condition, other):
+    return tl.where(condition, 1, tl.where(other, 1, 0)) != 0
+
+
+@triton.jit
 def unless_nan(value, x):
     return tl.where(x == x, value, x)
 
@@ -205,7 +216,14 @@ def cube(x):
 
 @triton.jit
 def power(x, exponent):
-    return tl.exp2(exponent * tl.log2(x))
+    size = tl.abs(x)
+    result = tl.exp2(exponent * tl.log2(size))
+    # Where the logarithm is 0, or the exponent is, the other may be infinite or NaN: the power is 1.
+    result = tl.where(size == 1.0, 1.0, tl.where(exponent == 0.0, 1.0, result))
+    # A negative number has whole powers alone; those with an odd exponent are negative.
+    half = tl.where(size == size, exponent, exponent) * 0.5
+    odd = tl.where(half != tl.floor(half), -result, result)
+    return tl.where(x < 0, tl.where(2.0 * half != tl.floor(2.0 * half), float("nan"), odd), result)
 
 
 PRIMITIVES = {
@@ -214,6 +232,6 @@ PRIMITIVES = {
     **{
         f.__name__: f
         for f in (sigma, softplus, Phi, phi, tanh, expm1, exp, log, sqrt, sin, cos, erf, absolute, sign)
-        + (damped, where, unless_nan, square, cube, power)
+        + (damped, where, both, either, unless_nan, square, cube, power)
     },
 }

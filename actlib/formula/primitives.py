@@ -7,6 +7,8 @@ derivative that SymPy takes of it, is accurate as it stands: what is read as mat
 one tree.
 """
 
+import functools
+
 import sympy as sp
 from sympy import DiracDelta, Expr, Function, Heaviside, Integer, Max, Min, Piecewise, Rational, Symbol, oo, pi, sqrt
 
@@ -193,7 +195,11 @@ def stable(expr: Expr) -> Expr:
 
 def derivative(expr: Expr, *symbols: Symbol) -> Expr:
     """The derivative in primitives. At a kink it is that of the case which holds there: no delta is left."""
-    slope = sp.diff(stable(expr), *symbols)
+    slope = stable(expr)
+    if any(_is_steep(e) for e in slope.atoms(sp.Pow, sp.log)):
+        slope = functools.reduce(_slope_of_powers, symbols, slope)
+    else:
+        slope = sp.diff(slope, *symbols)
     return stable(slope.replace(DiracDelta, lambda *_: Integer(0)))
 
 
@@ -203,6 +209,47 @@ def scaled(factor: Expr, slope: Expr) -> Expr:
     if isinstance(cases, Piecewise):
         return constant * Piecewise(*((scaled(factor, value), condition) for value, condition in cases.args))
     return factor * slope
+
+
+class _Raised(Function):
+    """A power, while it is differentiated: SymPy's own slope of x^p is p x^p / x, which at 0 is 0 / 0."""
+
+    nargs = 2
+
+    def _eval_is_nonnegative(self):
+        return self.args[0].is_nonnegative
+
+    def _eval_derivative(self, symbol):
+        base, exponent = self.args
+        in_base = scaled(exponent * _Raised(base, exponent - 1), sp.diff(base, symbol))
+        rate = sp.diff(exponent, symbol)
+        if rate == 0 or base.is_zero:  # a power of 0 stays 0
+            return in_base
+        in_exponent = self * sp.log(base)
+        if not base.is_positive:
+            # There the logarithm is infinite, but a positive power of 0 is 0 whatever the exponent.
+            in_exponent = Piecewise((Integer(0), sp.Eq(base, 0) & (exponent >= 0)), (in_exponent, True))
+        return in_base + scaled(rate, in_exponent)
+
+
+def _slope_of_powers(expr: Expr, symbol: Symbol) -> Expr:
+    """The derivative, finite where it is so although a part of it is not.
+
+    Powers of cases become cases of powers, so that no infinite slope is multiplied by that of a constant case.
+    """
+    expr = expr.replace(_is_steep, sp.piecewise_fold)
+    expr = expr.replace(lambda e: e.is_Pow and e.exp.free_symbols and e.base != sp.E, lambda e: _Raised(*e.args))
+    return sp.diff(expr, symbol).replace(_Raised, sp.Pow)
+
+
+def _is_steep(expr: Expr) -> bool:
+    """Whether the slope of a power or logarithm may be infinite, or undefined, where it is itself defined."""
+    if isinstance(expr, sp.log):
+        return expr.has(Piecewise)
+    if not expr.is_Pow or isinstance(expr, sp.exp) or expr.base == sp.E:
+        return False
+    whole = expr.exp.is_Integer and expr.exp.is_nonnegative
+    return bool(expr.exp.free_symbols) or (not whole and expr.has(Piecewise))
 
 
 def _exponent(expr: Expr) -> Expr | None:
