@@ -240,6 +240,7 @@ def test_compiled_kernels_round_to_nearest_and_keep_subnormal_numbers(compiled):
     }
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU, which machines of continuous integration lack")
 @every_elementwise
 def test_on_a_gpu_the_kernel_is_what_runs(activation, monkeypatch):
