@@ -124,7 +124,7 @@ def bench(*arguments):
 
 @command
 def gpu(*arguments):
-    """Runs all that needs a GPU, in some minutes: tests on real kernels, then a short benchmark, whose results are kept.
+    """Runs all that needs a GPU, in some minutes: tests on real kernels, then a short benchmark, which is kept.
 
     Where the Python that runs this has torch, nothing is installed, and what it lacks besides is done without as far as
     that can be. What follows is for the benchmark, in place of the sizes of the bars.

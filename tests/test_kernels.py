@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+import sympy as sp
 import torch
 from formulas import CASES, ELEMENTWISE, applied, every_elementwise, values, x
 
@@ -188,6 +189,14 @@ def test_accuracy_of_the_kernel(activation, by_kernel):
     count = 1 << (22 if DEVICE == "cuda" else 15)
     largest = by_kernel(accuracy.mixed_errors, activation.default_formula, activation.inputs, on_device, count)
     # As for the torch function; a GPU's exponential and division are each off by up to 2 ulp, not half of one.
+    assert max(largest) <= (8 if DEVICE == "cuda" else 6)
+
+
+@pytest.mark.parametrize("function", [sp.atan, sp.asinh, sp.sinh, sp.cosh])
+def test_accuracy_of_functions_that_the_registry_does_without(function, by_kernel):
+    op = elementwise.Elementwise(function.__name__, [x], function(x))
+    on_device = lambda t: op(t.to(DEVICE)).cpu()
+    largest = by_kernel(accuracy.mixed_errors, op.outputs[0], op.inputs, on_device, 1 << 15)
     assert max(largest) <= (8 if DEVICE == "cuda" else 6)
 
 

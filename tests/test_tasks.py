@@ -142,7 +142,12 @@ def test_a_gpus_tests_get_an_environment_where_no_torch_is_here(log, monkeypatch
 def test_without_a_gpu_it_is_said_and_nothing_is_tested():
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     run = subprocess.run(
-        [sys.executable, "tasks.py", "gpu"], cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=False
+        [sys.executable, "tasks.py", "gpu"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     assert run.returncode == 2
     assert "torch finds no GPU here" in run.stderr

@@ -240,6 +240,23 @@ def expm1(x):
     return where(x.abs() < 0.5, series * x, torch.exp(x) - 1)
 
 
+def sinh(x):
+    size = x.abs()
+    m, h = expm1(size.clamp(max=1)), torch.exp(size * 0.5)  # of large numbers the half: exp may overflow before sinh
+    return torch.copysign(where(size < 1, (m + m / (m + 1)) * 0.5, h * 0.5 * h - 0.5 / h / h), x)
+
+
+def cosh(x):
+    h = torch.exp(x.abs() * 0.5)
+    return h * 0.5 * h + 0.5 / h / h
+
+
+def cosatan(x):
+    size = x.abs()
+    # From 2^30 on, what is added to x^2 is rounded away.
+    return where(size > 2.0**30, 1 / size, torch.rsqrt(1 + square(size.clamp(max=2.0**30))))
+
+
 def damped(factor, by):
     return where(by == 0, 0, factor * by)
 
@@ -276,6 +293,11 @@ PRIMITIVES = {
     "phi": phi,
     "tanh": torch.tanh,
     "expm1": expm1,
+    "sinh": sinh,
+    "cosh": cosh,
+    "atan": torch.atan,
+    "asinh": torch.asinh,
+    "cosatan": cosatan,
     "exp": torch.exp,
     "log": torch.log,
     "sqrt": torch.sqrt,

@@ -559,6 +559,7 @@ _MPMATH = {
     "phi": lambda x: mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi),
     "tanh": mp.tanh,
     "expm1": mp.expm1,
+    "cosatan": lambda x: 1 / mp.sqrt(1 + x * x),
 }
 
 

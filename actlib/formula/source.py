@@ -20,16 +20,19 @@ from sympy import Expr, Float, Function, Mul, Piecewise, Pow, Symbol
 from sympy.printing.precedence import precedence
 from sympy.printing.str import StrPrinter
 
-from actlib.formula.primitives import Phi, Primitive, expm1, phi, sigma, stable, tanh
+from actlib.formula.primitives import Phi, Primitive, atan, cosatan, expm1, phi, sigma, stable, tanh
 
 __all__ = ["check", "javascript_source", "legal_names", "torch_source", "triton_source"]
 
 FUNCTIONS = (
     *("sigma", "softplus", "Phi", "phi", "tanh", "expm1"),
+    *("sinh", "cosh", "atan", "asinh", "cosatan"),
     *("exp", "log", "sqrt", "sin", "cos", "erf", "absolute", "sign"),
     *("damped", "where", "unless_nan", "square", "cube", "power"),
 )
 """What generated code may call; every backend implements each of them once."""
+
+NO_STEPS = "is refused: it is flat between its jumps, so its slope is 0 and nothing before it would learn"
 
 PYTHON_WORDS = (*keyword.kwlist, "tl", "triton", "n", "at", "inside", "BLOCK")
 """What no variable of a torch function or a Triton kernel may be called."""
@@ -128,9 +131,11 @@ def check(expr: Expr) -> None:
     """Raises ValueError, naming it, for a function in the formula that no backend implements."""
     known = {*FUNCTIONS, "Abs", "Piecewise"}
     for function in sorted(stable(expr).atoms(Function), key=str):
+        if isinstance(function, (sp.floor, sp.ceiling)):
+            raise ValueError(f"{function} in {expr} {NO_STEPS}")
         if function.func.__name__ not in known:
             raise ValueError(
-                f"no backend implements {function.func.__name__} in {expr}: write it in {', '.join(FUNCTIONS[:14])}"
+                f"no backend implements {function.func.__name__} in {expr}: write it in {', '.join(FUNCTIONS[:19])}"
             )
 
 
@@ -353,7 +358,7 @@ def _settles(factor: Expr, decaying: Sequence[Expr]) -> bool:
 
 
 def _bounded(expr: Expr) -> bool:
-    if expr.is_number or isinstance(expr, (sigma, Phi, phi, tanh, sp.sign, sp.sin, sp.cos, sp.erf)):
+    if expr.is_number or isinstance(expr, (sigma, Phi, phi, tanh, atan, cosatan, sp.sign, sp.sin, sp.cos, sp.erf)):
         return True
     if expr.is_Add or expr.is_Mul:
         return all(_bounded(a) for a in expr.args)
