@@ -49,6 +49,7 @@ ACTIVATIONS: dict[str, Activation] = {
         relu6.activation,
         logsigmoid.activation,
         relu_squared.activation,
+        glu.clamped_activation,
     )
 }
 """Every activation function by its name, in the order of the chapters."""

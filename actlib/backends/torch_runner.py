@@ -194,20 +194,25 @@ _is_batched = torch._C._functorch.is_legacy_batchedtensor
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 
 
+def decay(x):
+    """exp(-|x|), of a tensor or a number."""
+    return torch.exp(-x.abs()) if isinstance(x, Tensor) else math.exp(-abs(x))
+
+
 def sigma(x):
-    e = torch.exp(-x.abs())
+    e = decay(x)
     return where(x < 0, e, 1) / (1 + e)
 
 
 def mirrored_sigma(x):
     """sigma(-x), by the steps of sigma(x)."""
-    e = torch.exp(-x.abs())
+    e = decay(x)
     return where(x < 0, 1, e) / (1 + e)
 
 
 def sigma_slope(x):
     """sigma(x) sigma(-x)."""
-    e = torch.exp(-x.abs())
+    e = decay(x)
     return e / square(1 + e)
 
 
