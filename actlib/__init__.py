@@ -28,7 +28,7 @@ from actlib.activations.relu6 import ReLU6, relu6
 from actlib.activations.relu_squared import ReLUSquared, relu_squared
 from actlib.activations.selu import SELU, selu
 from actlib.activations.sigmoid import Sigmoid, sigmoid
-from actlib.activations.softmax import LogSoftmax, Softmax, log_softmax, softmax
+from actlib.activations.softmax import LogSoftmax, Softmax, SoftmaxWithSink, log_softmax, softmax, softmax_with_sink
 from actlib.activations.softplus import Softplus, softplus
 from actlib.activations.softsign import Softsign, softsign
 from actlib.activations.swish import SiLU, Swish, silu, swish
@@ -64,6 +64,7 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "SoftmaxWithSink",
     "Softplus",
     "Softsign",
     "SwiGLU",
@@ -93,6 +94,7 @@ __all__ = [
     "sigmoid",
     "silu",
     "softmax",
+    "softmax_with_sink",
     "softplus",
     "softsign",
     "swiglu",

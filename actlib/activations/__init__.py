@@ -50,6 +50,7 @@ ACTIVATIONS: dict[str, Activation] = {
         logsigmoid.activation,
         relu_squared.activation,
         glu.clamped_activation,
+        softmax.sink_activation,
     )
 }
 """Every activation function by its name, in the order of the chapters."""

@@ -100,7 +100,7 @@ class RowActivation(Activation):
     @property
     def torch_entry(self) -> Callable | None:
         """PyTorch's own function, called likewise."""
-        return _first_column(self.torch)
+        return self.torch and _first_column(self.torch)
 
 
 def _first_column(function: Callable) -> Callable:

@@ -124,9 +124,9 @@ def swiglu(gate: Tensor, value: Tensor, beta: float | Tensor = 1.0) -> Tensor:
 def clamped_swiglu(
     gate: Tensor,
     value: Tensor,
-    alpha: float | Tensor = 1.702,
-    offset: float | Tensor = 1.0,
-    limit: float | Tensor = 7.0,
+    alpha: float | Tensor = 1.0,
+    offset: float | Tensor = 0.0,
+    limit: float | Tensor = 10.0,
 ) -> Tensor:
     r"""SwiGLU whose gate is clamped from above and whose value is clamped on both sides.
 
@@ -135,8 +135,8 @@ def clamped_swiglu(
         g = \min(\text{gate}, L), \quad
         v = \min(\max(\text{value}, -L), L)
 
-    with c for `offset` and L for `limit`. The defaults are those of gpt-oss; DeepSeek-V4 has `alpha=1`, `offset=0` and
-    `limit=10`. The slopes at the clamps are torch's: a number that is just at the limit lets the gradient pass. One
+    with c for `offset` and L for `limit`. The defaults are those of DeepSeek-V4; gpt-oss has `alpha=1.702`, `offset=1`
+    and `limit=7`. The slopes at the clamps are torch's: a number that is just at the limit lets the gradient pass. One
     pass over memory, rounded once; backward keeps the two inputs and nothing else.
 
     Source: OpenAI (2025), gpt-oss; DeepSeek-AI (2026), DeepSeek-V4.
@@ -278,9 +278,9 @@ class ClampedSwiGLU(GLU):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         *,
-        alpha: float = 1.702,
-        offset: float = 1.0,
-        limit: float = 7.0,
+        alpha: float = 1.0,
+        offset: float = 0.0,
+        limit: float = 10.0,
     ):
         super().__init__(in_features, hidden_features, bias, device, dtype)
         for name, given in (("alpha", alpha), ("offset", offset), ("limit", limit)):
@@ -326,5 +326,5 @@ activations = (
 )
 
 clamped_activation = Activation(
-    clamped_op, clamped_swiglu, ClampedSwiGLU, defaults={"alpha": 1.702, "offset": 1.0, "limit": 7.0}
+    clamped_op, clamped_swiglu, ClampedSwiGLU, defaults={"alpha": 1.0, "offset": 0.0, "limit": 10.0}
 )
