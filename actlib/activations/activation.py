@@ -55,7 +55,7 @@ class Activation:
 
     @property
     def entry(self) -> Callable:
-        """The public function, called as the formula is: one tensor for each of the inputs."""
+        """The public function, called as the formula is, with one tensor for each of the inputs."""
         return self.function
 
     @property
@@ -94,7 +94,7 @@ class RowActivation(Activation):
 
     @property
     def entry(self) -> Callable:
-        """The public function, called as the formula is: from the columns of rows to the first column of the result."""
+        """The public function, called as the formula is, from the columns of rows to the first column of the result."""
         return _first_column(self.function)
 
     @property

@@ -27,7 +27,7 @@ def softsign(input: Tensor, *, keep: str = "input") -> Tensor:
     Args:
         input: Tensor of float16, bfloat16, float32 or float64, of any shape.
         keep: What backward keeps, "input" or "output". The output needs no memory of its own where the next layer keeps
-            it anyhow, as a linear one does, but it has been rounded: the slope (1 - |y|)^2 is off by up to 0.004 in
+            it anyhow, as a linear one does, but it has been rounded: the slope (1 - abs(y))^2 is off by up to 0.004 in
             bfloat16 and 0.0005 in float16.
 
     Returns:
