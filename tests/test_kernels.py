@@ -177,9 +177,11 @@ def test_ends_of_the_number_line(activation, by_kernel, by_torch):
             for order in ("value", "slope"):
                 call = applied(activation) if order == "value" else lambda *t: accuracy.slope(applied(activation), *t)
                 ours, theirs = by_kernel(call, points, *others), by_torch(call, points, *others)
-                # Two ulp; among the subnormal numbers, where an ulp no longer shrinks, two of the smallest.
+                # Two ulp; among the subnormal numbers, where an ulp no longer shrinks, two of the smallest. The clamp makes
+                # 10 of the largest numbers, and the product with a slope that is next to 0 is rounded once more.
+                ulps = 3 if activation.name == "clamped_swiglu" else 2
                 torch.testing.assert_close(
-                    ours, theirs, rtol=2 * info.eps, atol=2 * info.smallest_normal * info.eps, equal_nan=True
+                    ours, theirs, rtol=ulps * info.eps, atol=2 * info.smallest_normal * info.eps, equal_nan=True
                 )
 
 
@@ -237,7 +239,9 @@ def test_every_kernel_compiles_for_both_generations(compiled):
 def test_registers_suffice(compiled):
     # Kernels are tuned with Triton 3.7, where all fit. Others keep a few numbers of softmax's backward in memory.
     few = 0 if optional._numbers(triton.__version__)[:2] == (3, 7) else 64
-    room = lambda k: few if "softmax" in k["name"] and k["order"] == 1 else 0
+    # So does the gradient of the gradient in gate, value and three parameters, all at once.
+    many = {"clamped_swiglu_backward_backward": 96}
+    room = lambda k: few if "softmax" in k["name"] and k["order"] == 1 else many.get(k["name"], 0)
     spilled = [k["name"] for k in compiled if k["local"] or (k["stack"] > room(k) and not k["trigonometric"])]
     assert not spilled
 
