@@ -177,8 +177,8 @@ def test_ends_of_the_number_line(activation, by_kernel, by_torch):
             for order in ("value", "slope"):
                 call = applied(activation) if order == "value" else lambda *t: accuracy.slope(applied(activation), *t)
                 ours, theirs = by_kernel(call, points, *others), by_torch(call, points, *others)
-                # Two ulp; among the subnormal numbers, where an ulp no longer shrinks, two of the smallest. The clamp makes
-                # 10 of the largest numbers, and the product with a slope that is next to 0 is rounded once more.
+                # Two ulp; among the subnormal numbers, where an ulp no longer shrinks, two of the smallest. A clamp
+                # makes 10 of the largest numbers, and the product with a slope next to 0 is rounded once more.
                 ulps = 3 if activation.name == "clamped_swiglu" else 2
                 torch.testing.assert_close(
                     ours, theirs, rtol=ulps * info.eps, atol=2 * info.smallest_normal * info.eps, equal_nan=True
