@@ -39,6 +39,11 @@ def log_row(scores: Sequence[Symbol]) -> list[Expr]:
     return [-softplus(logsumexp([*scores[:i], *scores[i + 1 :]]) - x) for i, x in enumerate(scores)]
 
 
+def sink_row(scores: Sequence[Symbol]) -> list[Expr]:
+    """The formula with a sink of score 0: exp(x_i) / (1 + sum_j exp(x_j)), in primitives."""
+    return row([*scores, sp.Integer(0)])[:-1]
+
+
 def logsumexp(scores: Sequence[Expr]) -> Expr:
     """log(sum_j exp(x_j)), in primitives: one score after the other."""
     if not scores:
@@ -98,6 +103,67 @@ def log_softmax(
     return _call(_LOG_SOFTMAX, input, dim, dtype, where)
 
 
+def softmax_with_sink(
+    input: Tensor,
+    dim: int,
+    dtype: torch.dtype | None = None,
+    *,
+    sink: float | Tensor = 0.0,
+    where: Tensor | None = None,
+) -> Tensor:
+    r"""Softmax along a dimension with one more score, the sink, which takes its share and is left out of the result.
+
+    .. math:: \operatorname{softmax}(x; s)_i = \frac{e^{x_i}}{e^s + \sum_j e^{x_j}}
+
+    With a sink of 0 it is softmax "off by one": where all scores are far below 0, each gets next to nothing. A tensor
+    for the sink is learnt. It is `softmax` of the scores and the sink, in one copy, which is what backward
+    keeps; results and slopes are as exact. A row of -inf alone gives 0.
+
+    Source: Miller (2023), with a sink of 0; Xiao, Tian, Chen, Han and Lewis (2024), as attention sinks; OpenAI (2025),
+    gpt-oss, with a learnt one for each head.
+
+    Args:
+        input: Tensor of float16, bfloat16, float32 or float64, of any shape; other real types where `dtype` is given.
+        dim: The dimension along which the results sum to at most 1.
+        dtype: Type to which the input is cast first; that of the result.
+        sink: A number, or a tensor that broadcasts to the input and has at most one element along `dim`, such as one
+            of shape (heads, 1, 1).
+        where: Boolean tensor that broadcasts to the input: which entries take part, as in `softmax`.
+
+    Returns:
+        Contiguous tensor of the same shape. A row with NaN is NaN.
+
+    Raises:
+        TypeError: As for `softmax`; or `dim` is None, or the sink neither a number nor a tensor of these types.
+        IndexError: `dim` is out of range.
+        ValueError: `where` or the sink does not broadcast, or is on another device.
+    """
+    name = "softmax_with_sink"
+    if dtype is not None and isinstance(input, Tensor) and dtype in FLOATS and not input.is_complex():
+        return softmax_with_sink(input.to(dtype), dim, sink=sink, where=where)
+    elementwise.check_tensor(name, "input", input)
+    dim = _whole(name, dim)
+    if input.ndim == 0:
+        return softmax_with_sink(input.reshape(1), dim, dtype, sink=sink, where=where).reshape(())
+    _check_in_range(name, dim, input)
+    if isinstance(sink, elementwise.REALS) and not isinstance(sink, bool):
+        sink = torch.full((), sink, dtype=input.dtype, device=input.device)
+    elementwise.check_tensor(name, "sink", sink, "a real number or ")
+    shape = [1 if i == dim % input.ndim else n for i, n in enumerate(input.shape)]
+    if not elementwise.broadcasts(sink.shape, torch.Size(shape)):
+        raise ValueError(
+            f"{name}: sink of shape {tuple(sink.shape)} does not broadcast to {tuple(shape)}, the input's shape with "
+            "one element along dim"
+        )
+    if sink.device != input.device and sink.ndim:
+        raise ValueError(f"{name}: sink is on {sink.device}, the input on {input.device}")
+    if where is not None:
+        _check_where(name, where, input)
+        where = torch.cat([where.expand(input.shape), where.new_ones(()).expand(shape)], dim)
+    scores = torch.cat([input, sink.to(input).expand(shape)], dim)
+    return softmax(scores, dim, dtype, where=where).narrow(dim, 0, input.shape[dim]).contiguous()
+
+
 class Softmax(Generated):
     """`softmax` as a layer; drop-in for `torch.nn.Softmax`."""
 
@@ -120,6 +186,56 @@ class LogSoftmax(Softmax):
     """`log_softmax` as a layer; drop-in for `torch.nn.LogSoftmax`."""
 
     function = staticmethod(log_softmax)
+
+
+class SoftmaxWithSink(Softmax):
+    """`softmax_with_sink` as a layer, with a sink of 0 or one that is learnt for each head.
+
+    Parameter: `sink` of shape (heads,), if there are heads, which begins with 0; heads are dimension 1 of the input.
+
+    Args:
+        dim: The dimension along which the results sum to at most 1.
+        heads: How many sinks are learnt; None for a sink of 0.
+        device: Where they are.
+        dtype: Their type.
+
+    Raises:
+        TypeError: `dim` is no int, `heads` neither that nor None.
+        ValueError: `heads` is below 1; later, the input has another number of them.
+    """
+
+    function = staticmethod(softmax_with_sink)
+
+    def __init__(
+        self,
+        dim: int = -1,
+        heads: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__(dim)
+        _whole(type(self).__name__, dim)
+        if heads is not None and (not isinstance(heads, int) or isinstance(heads, bool)):
+            raise TypeError(f"SoftmaxWithSink: heads must be an int or None, but {type(heads).__name__} came")
+        if heads is not None and heads < 1:
+            raise ValueError(f"SoftmaxWithSink: heads must be at least 1, but {heads} came")
+        self.sink = None if heads is None else torch.nn.Parameter(torch.zeros(heads, device=device, dtype=dtype))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The function of the rows of the input along `dim`."""
+        if self.sink is None:
+            return self.function(input, self.dim)
+        elementwise.check_tensor("SoftmaxWithSink", "input", input)
+        if input.ndim < 3 or input.shape[1] != len(self.sink):
+            raise ValueError(
+                f"SoftmaxWithSink: the input must have the shape (batch, {len(self.sink)}, ...), of three "
+                f"dimensions or more, but {tuple(input.shape)} came"
+            )
+        return self.function(input, self.dim, sink=self.sink.reshape(-1, *(1,) * (input.ndim - 2)))
+
+    def extra_repr(self) -> str:
+        """The dimension, and how many heads there are."""
+        return super().extra_repr() + ("" if self.sink is None else f", heads={len(self.sink)}")
 
 
 @dataclass(frozen=True)
@@ -428,17 +544,21 @@ def _checked(operation, input, dim, dtype, where):
         warnings.warn(f"{name}: choosing dim is left to the caller; for now it is chosen as in torch", stacklevel=3)
         dim = 0 if input.ndim in (0, 1, 3) else 1
     dim = dim if type(dim) is int else _whole(name, dim)
+    _check_in_range(name, dim, input)
+    if where is not None:
+        torch_runner.unrecorded(_check_where, name, where, input)
+    if input.ndim == 0:
+        return _checked(operation, input.reshape(1), 0, None, where).reshape(())
+    return _apply(operation, dim % input.ndim, where, input)
+
+
+def _check_in_range(name: str, dim: int, input: Tensor) -> None:
     ndim = max(input.ndim, 1)  # torch gives a number a dimension to sum along
     if not -ndim <= dim < ndim:
         raise IndexError(
             f"{name}: dim must be from {-ndim} to {ndim - 1} for an input of shape "
             f"{tuple(torch_runner.shape(input))}, but {dim} came"
         )
-    if where is not None:
-        torch_runner.unrecorded(_check_where, name, where, input)
-    if input.ndim == 0:
-        return _checked(operation, input.reshape(1), 0, None, where).reshape(())
-    return _apply(operation, dim % ndim, where, input)
 
 
 def _whole(name: str, dim: object) -> int:
@@ -478,3 +598,5 @@ log_activation = RowActivation(
     references=("blanchard2021",),
     row=log_row,
 )
+
+sink_activation = RowActivation(function=softmax_with_sink, layer=SoftmaxWithSink, row=sink_row)

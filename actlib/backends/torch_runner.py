@@ -321,20 +321,25 @@ _LAZY = _bits("Negative", "ZeroTensor")
 _NAMED = _bits("Named") if hasattr(Tensor, "names") else 0  # newer versions of torch name no dimensions
 
 
+def decay(x):
+    """exp(-|x|), of a tensor or a number."""
+    return torch.exp(-x.abs()) if isinstance(x, Tensor) else math.exp(-abs(x))
+
+
 def sigma(x):
-    e = torch.exp(-x.abs())
+    e = decay(x)
     return where(x < 0, e, 1) / (1 + e)
 
 
 def mirrored_sigma(x):
     """sigma(-x), by the steps of sigma(x)."""
-    e = torch.exp(-x.abs())
+    e = decay(x)
     return where(x < 0, 1, e) / (1 + e)
 
 
 def sigma_slope(x):
     """sigma(x) sigma(-x)."""
-    e = torch.exp(-x.abs())
+    e = decay(x)
     return e / square(1 + e)
 
 
@@ -365,6 +370,23 @@ def expm1(x):
     for n in range(8, 0, -1):
         series = series * x + 1 / math.factorial(n)
     return where(x.abs() < 0.5, series * x, torch.exp(x) - 1)
+
+
+def sinh(x):
+    size = x.abs()
+    m, h = expm1(size.clamp(max=1)), torch.exp(size * 0.5)  # of large numbers the half: exp may overflow before sinh
+    return torch.copysign(where(size < 1, (m + m / (m + 1)) * 0.5, h * 0.5 * h - 0.5 / h / h), x)
+
+
+def cosh(x):
+    h = torch.exp(x.abs() * 0.5)
+    return h * 0.5 * h + 0.5 / h / h
+
+
+def cosatan(x):
+    size = x.abs()
+    # From 2^30 on, what is added to x^2 is rounded away.
+    return where(size > 2.0**30, 1 / size, torch.rsqrt(1 + square(size.clamp(max=2.0**30))))
 
 
 def damped(factor, by):
@@ -403,6 +425,11 @@ PRIMITIVES = {
     "phi": phi,
     "tanh": torch.tanh,
     "expm1": expm1,
+    "sinh": sinh,
+    "cosh": cosh,
+    "atan": torch.atan,
+    "asinh": torch.asinh,
+    "cosatan": cosatan,
     "exp": torch.exp,
     "log": torch.log,
     "sqrt": torch.sqrt,

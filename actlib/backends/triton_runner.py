@@ -122,6 +122,50 @@ def tanh(x):
 
 
 @triton.jit
+def sinh(x):
+    a = tl.abs(x)
+    m = expm1(tl.where(a < 1.0, a, 1.0))
+    h = tl.exp(a * 0.5)  # of large numbers the half, since exp(a) may overflow before sinh
+    t = tl.where(a < 1.0, 0.5 * (m + m / (m + 1.0)), 0.5 * h * h - 0.5 / h / h)
+    return tl.where(x < 0, -t, t)
+
+
+@triton.jit
+def cosh(x):
+    h = tl.exp(tl.abs(x) * 0.5)
+    return 0.5 * h * h + 0.5 / h / h
+
+
+@triton.jit
+def atan(x):
+    # Moshier, Cephes: to |z| <= tan(pi/8), where atan(x) = atan(z) + pi/4 or pi/2.
+    a = tl.abs(x)
+    far = a > 2.414213562373095
+    middle = a > 0.4142135623730950
+    z = tl.where(far, -1.0 / a, tl.where(middle, (a - 1.0) / (a + 1.0), a))
+    s = z * z
+    p = ((8.05374449538e-2 * s - 1.38776856032e-1) * s + 1.99777106478e-1) * s - 3.33329491539e-1
+    t = tl.where(far, 1.5707963267948966, tl.where(middle, 0.7853981633974483, 0.0)) + (p * s * z + z)
+    return tl.where(x < 0, -t, t)
+
+
+@triton.jit
+def asinh(x):
+    a = tl.abs(x)
+    b = tl.where(a > 1073741824.0, 1.0, a)  # from 2^30 on, 1 + x^2 is x^2, rounded
+    near = log1p(b + b * b / (1.0 + tl.sqrt(1.0 + b * b)))
+    t = tl.where(a > 1073741824.0, tl.log(a) + 0.6931471805599453, near)
+    return tl.where(x < 0, -t, t)
+
+
+@triton.jit
+def cosatan(x):
+    a = tl.abs(x)
+    b = tl.where(a > 1073741824.0, 1.0, a)
+    return 1.0 / tl.where(a > 1073741824.0, a, tl.sqrt(1.0 + b * b))
+
+
+@triton.jit
 def phi(x):
     return tl.exp(x * x * -0.5) * 0.3989422804014327
 
@@ -232,6 +276,7 @@ PRIMITIVES = {
     **{
         f.__name__: f
         for f in (sigma, softplus, Phi, phi, tanh, expm1, exp, log, sqrt, sin, cos, erf, absolute, sign)
+        + (sinh, cosh, atan, asinh, cosatan)
         + (damped, where, both, either, unless_nan, square, cube, power)
     },
 }

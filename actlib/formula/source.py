@@ -24,18 +24,34 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.printing.precedence import precedence
 from sympy.printing.str import StrPrinter
 
-from actlib.formula.primitives import Phi, Primitive, derivative, expm1, phi, sigma, softplus, stable, tanh
+from actlib.formula.primitives import (
+    Phi,
+    Primitive,
+    asinh,
+    atan,
+    cosatan,
+    cosh,
+    derivative,
+    expm1,
+    phi,
+    sigma,
+    sinh,
+    softplus,
+    stable,
+    tanh,
+)
 
 __all__ = ["check", "check_size", "guarded", "javascript_source", "legal_names", "torch_source", "triton_source"]
 
 FUNCTIONS = (
     *("sigma", "softplus", "Phi", "phi", "tanh", "expm1"),
+    *("sinh", "cosh", "atan", "asinh", "cosatan"),
     *("exp", "log", "sqrt", "sin", "cos", "erf", "absolute", "sign"),
     *("damped", "where", "unless_nan", "square", "cube", "power"),
 )
 """What generated code may call; every backend implements each of them once."""
 
-PRIMITIVES = (sigma, softplus, Phi, phi, tanh, expm1)
+PRIMITIVES = (sigma, softplus, Phi, phi, tanh, expm1, sinh, cosh, atan, asinh, cosatan)
 ELEMENTARY = (sp.exp, sp.log, sp.sin, sp.cos, sp.erf, sp.Abs, sp.sign)
 COMPUTED = (
     *(*PRIMITIVES, *ELEMENTARY, Piecewise, ExprCondPair, sp.Add, sp.Mul, Pow),
@@ -60,6 +76,8 @@ NESTED = 24
 
 ABREAST = 64
 """Terms of a sum, factors of a product or cases in a line of generated code."""
+
+NO_STEPS = "is refused: it is flat between its jumps, so its slope is 0 and nothing before it would learn"
 
 PYTHON_WORDS = (
     *(*keyword.kwlist, "tl", "triton", "n", "at", "inside", "BLOCK"),
@@ -189,6 +207,8 @@ def _check_parts(part: Basic, whole: Expr) -> None:
         if not (value.is_Number and value.is_finite):
             raise ValueError(f"a formula has real values, but {part} came in {_shown(whole)}")
         return
+    if isinstance(part, (sp.floor, sp.ceiling)):
+        raise ValueError(f"{part} in {_shown(whole)} {NO_STEPS}")
     if isinstance(part, Function) and not isinstance(part, COMPUTED):
         known = ", ".join(f.__name__ for f in (*PRIMITIVES, *ELEMENTARY))
         raise ValueError(f"no backend implements {part.func.__name__} in {_shown(whole)}: write it in {known}")
@@ -521,7 +541,7 @@ def _settles(factor: Expr, decaying: Sequence[Expr]) -> bool:
 
 
 def _bounded(expr: Expr) -> bool:
-    if expr.is_number or isinstance(expr, (sigma, Phi, phi, tanh, sp.sign, sp.sin, sp.cos, sp.erf)):
+    if expr.is_number or isinstance(expr, (sigma, Phi, phi, tanh, atan, cosatan, sp.sign, sp.sin, sp.cos, sp.erf)):
         return True
     if expr.is_Add or expr.is_Mul:
         return all(_bounded(a) for a in expr.args)

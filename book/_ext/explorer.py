@@ -37,6 +37,7 @@ MODULES = ("primitives", "functions", "evaluate", "dom", "plot", "own", "explore
 RANGES = {
     "alpha": (0.05, 3),
     "beta": (0.05, 5),
+    "limit": (0.5, 10),
     "negative_slope": (-0.5, 1),
     "threshold": (0, 20),
     "value": (-3, 3),

@@ -1,7 +1,8 @@
 """Functions of enclosures.
 
 A function that rises or falls throughout, as most primitives do, is enclosed by its values at the two ends, rounded
-outwards; phi, cosh and sech turn once, at 0; sine and cosine turn where their ball may hold a multiple of pi / 2.
+outwards; phi, cosh, sech and cosatan turn once, at 0; sine and cosine turn where their ball may hold a multiple of
+pi / 2.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from sympy import Abs, Heaviside, Max, Min, Rational
 
 from actlib.formula.analysis import numbers
 from actlib.formula.analysis.enclosures import Enclosure, finite, least, most, rounded
-from actlib.formula.primitives import Phi, expm1, phi, sigma, softplus, tanh
+from actlib.formula.primitives import Phi, asinh, atan, cosatan, cosh, expm1, phi, sigma, sinh, softplus, tanh
 
 __all__ = ["FUNCTIONS"]
 
@@ -44,6 +45,10 @@ def _density(end):
     return functions["exp"](-end * end / 2) / functions["sqrt"](2 * numbers.backend.pi())
 
 
+def _cosine_of_arctangent(end):
+    return 1 / numbers.backend.functions["sqrt"](1 + end * end)
+
+
 def _named(name: str) -> Callable:
     def taken(end):
         return numbers.backend.functions[name](end)  # of the backend that there is by then
@@ -60,6 +65,9 @@ RISING: dict[type, tuple[Callable, tuple]] = {
     sp.tanh: (_named("tanh"), (-1, 1)),
     tanh: (_named("tanh"), (-1, 1)),
     expm1: (_named("expm1"), (-1, sp.oo)),
+    atan: (_named("atan"), (-sp.pi / 2, sp.pi / 2)),
+    sinh: (_named("sinh"), (-sp.oo, sp.oo)),
+    asinh: (_named("asinh"), (-sp.oo, sp.oo)),
     sigma: (_sigma, (0, 1)),
     softplus: (_softplus, (0, sp.oo)),
     Phi: (_normal, (0, 1)),
@@ -70,6 +78,8 @@ TURNING: dict[type, tuple[Callable, bool, object]] = {
     phi: (_density, False, 0),
     sp.sech: (_named("sech"), False, 0),
     sp.cosh: (_named("cosh"), True, sp.oo),
+    cosh: (_named("cosh"), True, sp.oo),
+    cosatan: (_cosine_of_arctangent, False, 0),
 }
 """Even functions that turn at 0: at an end, whether they rise from there, at infinity."""
 
