@@ -18,7 +18,20 @@ from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled, enclosure
 from actlib.formula.analysis.growth import ONE, Growth, certain_sign, plain, y
 from actlib.formula.analysis.refusals import NoMethodError
-from actlib.formula.primitives import Phi, derivative, expm1, phi, sigma, softplus, tanh
+from actlib.formula.primitives import (
+    Phi,
+    asinh,
+    atan,
+    cosatan,
+    cosh,
+    derivative,
+    expm1,
+    phi,
+    sigma,
+    sinh,
+    softplus,
+    tanh,
+)
 
 __all__ = ["Coefficient", "DeeperError", "Expansion", "LaterError", "Workshop"]
 
@@ -324,7 +337,9 @@ _FAR: dict[type, Callable[[Expr, bool], Expr]] = {
     sp.sech: lambda u, up: 2 / (sp.exp(u) + sp.exp(-u)),  # noqa: ARG005
     sp.asinh: lambda u, up: sp.log(u + sp.sqrt(u**2 + 1)) if up else -sp.log(-u + sp.sqrt(u**2 + 1)),
     sp.atan: lambda u, up: (1 if up else -1) * sp.pi / 2 - sp.atan(1 / u),
+    cosatan: lambda u, up: 1 / sp.sqrt(1 + u**2),  # noqa: ARG005
 }
+_FAR.update({sinh: _FAR[sp.sinh], cosh: _FAR[sp.cosh], asinh: _FAR[sp.asinh], atan: _FAR[sp.atan]})
 """Other forms of a function where its argument grows without bound, upwards or downwards."""
 
 
