@@ -78,7 +78,7 @@ def test_value_is_the_same_and_slope_close(module, dtype):
         (actlib.tanh, torch.float16, 4.51),
         (actlib.tanh, torch.float32, 8.5),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_slope_from_the_output_ends_where_the_docstring_says(function, dtype, end):
     assert f"{end:g} in" in " ".join(function.__doc__.split())

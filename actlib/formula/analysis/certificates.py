@@ -82,7 +82,7 @@ class Certificate(Shown):
         for cover in self.covers:
             found.append(("factor", cover.factor, ""))
             for part in _joined(cover.parts):
-                found.append(("", Interval(part.low, part.high), _words(part)))
+                found.append(("", Interval(_shown(part.low), _shown(part.high)), _words(part)))
         return found
 
     def check(self) -> list[str]:
@@ -134,6 +134,11 @@ def certificate(expr: Expr, x: Symbol, order: int = 1) -> Certificate:
         if zeros_of(slope, x, piece.low, piece.high) is not None:
             found += covers(slope, x, piece.low, piece.high)
     return Certificate(expr, x, order, tuple(found), turns.length if turns else None)
+
+
+def _shown(end: Expr) -> Expr:
+    """An end of an interval; as a decimal number where its fraction is long."""
+    return sp.Float(end, 15) if end.is_Rational and end.q > 1000 else end
 
 
 def _name(order: int) -> str:
