@@ -139,6 +139,9 @@ def softmax_with_sink(
         ValueError: `where` or the sink does not broadcast, or is on another device.
     """
     name = "softmax_with_sink"
+    if has_torch_function((input, sink, where)):
+        listeners = (input, sink, where)
+        return handle_torch_function(softmax_with_sink, listeners, input, dim, dtype, sink=sink, where=where)
     if dtype is not None and isinstance(input, Tensor) and dtype in FLOATS and not input.is_complex():
         return softmax_with_sink(input.to(dtype), dim, sink=sink, where=where)
     elementwise.check_tensor(name, "input", input)
@@ -146,6 +149,8 @@ def softmax_with_sink(
     if input.ndim == 0:
         return softmax_with_sink(input.reshape(1), dim, dtype, sink=sink, where=where).reshape(())
     _check_in_range(name, dim, input)
+    if not torch.compiler.is_compiling() and torch_runner.are_plain([input], input.device.type):
+        torch_runner.address(input)  # torch itself reads memory that has been freed
     if isinstance(sink, elementwise.REALS) and not isinstance(sink, bool):
         sink = torch.full((), sink, dtype=input.dtype, device=input.device)
     elementwise.check_tensor(name, "sink", sink, "a real number or ")
@@ -159,8 +164,8 @@ def softmax_with_sink(
         raise ValueError(f"{name}: sink is on {sink.device}, the input on {input.device}")
     if where is not None:
         _check_where(name, where, input)
-        where = torch.cat([where.expand(input.shape), where.new_ones(()).expand(shape)], dim)
-    scores = torch.cat([input, sink.to(input).expand(shape)], dim)
+        where = torch.cat([where.expand(input.shape), where.new_ones(shape)], dim)
+    scores = torch.cat([input, input.new_zeros(shape) + sink.to(input.dtype)], dim)
     return softmax(scores, dim, dtype, where=where).narrow(dim, 0, input.shape[dim]).contiguous()
 
 

@@ -18,7 +18,7 @@ import llvmlite.binding as llvm
 import torch
 from torch import Tensor
 
-from actlib.backends.torch_runner import define, flatten, in_compiler, is_heard, is_plain, leader
+from actlib.backends.torch_runner import address, define, flatten, in_compiler, is_heard, is_plain, leader
 from actlib.backends.vectors import BLOCK, PAIRED_SIGMAS, PRIMITIVES, SIZES, STORED, Code, Memory, Vector, spread, text
 
 SHARE = 1 << 15
@@ -243,20 +243,6 @@ def make(name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...
         fields = "Q" * len(outputs) + "".join("d" if kind == NUMBER else "Q" for kind in kinds)
         kernel = KERNELS[key] = Kernel(kernel_source(name, source, kinds, outputs), fields, unit=64)
     return kernel
-
-
-def address(tensor: Tensor) -> int:
-    """Where the elements of an ordinary tensor begin.
-
-    Raises:
-        ValueError: They are nowhere: the storage has been freed, as by `resize_(0)`.
-    """
-    place = tensor.data_ptr()
-    if not place and tensor.numel():
-        raise ValueError(
-            f"a tensor with elements is expected, but one of shape {tuple(tensor.shape)} and no memory came"
-        )
-    return place
 
 
 def run(

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from actlib.backends.llvm_runner import DTYPES, NAN, SHARE, Kernel, address
+from actlib.backends.llvm_runner import DTYPES, NAN, SHARE, Kernel
+from actlib.backends.torch_runner import address
 from actlib.backends.vectors import (
     BLOCK,
     DOUBLES,

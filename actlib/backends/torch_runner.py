@@ -256,6 +256,20 @@ def are_plain(tensors: Sequence[Tensor], device: str = "cpu") -> bool:
     )
 
 
+def address(tensor: Tensor) -> int:
+    """Where the elements of an ordinary tensor begin.
+
+    Raises:
+        ValueError: They are nowhere: the storage has been freed, as by `resize_(0)`.
+    """
+    place = tensor.data_ptr()
+    if not place and tensor.numel():
+        raise ValueError(
+            f"a tensor with elements is expected, but one of shape {tuple(tensor.shape)} and no memory came"
+        )
+    return place
+
+
 def is_heard() -> bool:
     """Whether somebody listens to what is done to tensors, who must be told of each step.
 

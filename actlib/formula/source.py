@@ -325,7 +325,12 @@ def guarded(expr: Expr) -> Expr:
 
     Torch differentiates all cases and multiplies by 0 those that do not hold: an infinite slope would become NaN.
     """
-    return stable(expr).replace(lambda e: isinstance(e, Piecewise), _guard_cases)
+    return stable(expr).replace(lambda e: isinstance(e, Piecewise), _guard_cases).replace(sp.ITE, _either)
+
+
+def _either(condition: Basic, then: Basic, otherwise: Basic) -> Basic:
+    """What SymPy makes of a comparison with cases, in the words that code knows."""
+    return sp.Or(sp.And(condition, then), sp.And(sp.Not(condition), otherwise))
 
 
 def _guard_cases(cases: Piecewise) -> Expr:
