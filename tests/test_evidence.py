@@ -96,6 +96,11 @@ def test_existence_holds_if_it_does_under_one_condition():
     assert claim.verdict is Verdict.HOLDS
 
 
+def test_pairs_are_told_apart_in_words():
+    outcome = evidence.MoreOften(margin=0.25).judge([True, True, False] + [False] * 17, [False] * 19 + [True])
+    assert outcome.effect == "2 of 20 pairs only in the first, 1 only in the second (difference −16% to +27%)"
+
+
 def test_claim_says_what_was_not_tested():
     claim = evidence.Claim("learns", "it learns", evidence.Larger(margin=0.1), CONDITIONS)
     with pytest.raises(KeyError, match="conditions of 'learns' are usual, fourfold, but 'other' came"):
@@ -108,8 +113,7 @@ def test_claim_says_what_was_not_tested():
 @pytest.mark.parametrize(
     ("judge", "data", "message"),
     [
-        (evidence.Larger(margin=1), ([1.0],), "two seeds or more"),
-        (evidence.Larger(margin=1), ([1.0, 2.0], [1.0]), "as many on both sides, but 2 and 1 came"),
+        (evidence.Larger(margin=1), ([1.0, 2.0], [1.0]), "as many numbers on both sides, but 2 and 1 came"),
         (evidence.Larger(margin=2, ratio=True), ([1.0, -2.0],), "finite positive numbers"),
         (evidence.Alike(margin=2), ([1.0, float("nan")],), "finite numbers"),
         (evidence.Often(margin=0.5), ([],), "at least one run"),
@@ -132,6 +136,26 @@ def test_margin_is_never_below_the_noise():
     assert judge.judge(times).verdict is Verdict.HOLDS
     loud = judge.judge(times, noise=1.3)
     assert (loud.verdict, loud.margin) == (Verdict.DOES_NOT_HOLD, "× 1.30")
+
+
+def test_effects_are_told_in_words():
+    steps = evidence.Claim(
+        "steps", "needs more", evidence.Larger(margin=1.2, ratio=True, unit="as many steps"), CONDITIONS
+    )
+    assert steps.effect([2.0, 2.0, 2.0]) == "2.00 × as many steps (2.00 to 2.00)"
+    assert steps.test("usual", [1.0, 1.3, 1.4]).found.startswith("1.22 × as many steps (0.79 to 1.89); detectable from")
+    assert list(steps.outcomes) == ["usual"]
+    assert evidence.Larger(margin=1.2, ratio=True).judge([2.0, 2.0]).effect == "× 2.00 (2.00 to 2.00)"
+    alike = evidence.Alike(margin=1.2, ratio=True, unit="as long").judge([2.0, 2.0])
+    assert alike.margin == "× or ÷ 1.20 as long"
+    assert evidence.Often(margin=0.5).judge([True]).found.endswith("; too few to detect anything")
+    assert evidence.Often(margin=0.5).judge([True] * 6 + [False] * 6).found.endswith("; detectable from 87%")
+
+
+def test_reading_says_how_a_claim_fails():
+    """An interval that reaches across the margin on the other side: not larger, but not clearly the reverse."""
+    outcome = evidence.Larger(margin=1.0).judge([-1.2, -0.2, -1.0, -0.9])
+    assert (outcome.verdict, outcome.reading) == (Verdict.DOES_NOT_HOLD, evidence.Reading.NOT_LARGER)
 
 
 def test_seeds_move_with_the_environment(monkeypatch):
@@ -172,6 +196,14 @@ def test_table_of_verdicts_is_read_back(tmp_path):
 
 def test_outcomes_of_claims_are_listed():
     lines = repr(verdicts.outcomes(*judged())).splitlines()
-    assert lines[0] == "condition | effect (95% interval) | would be found | verdict"
+    assert lines[0] == "condition | effect (95% interval) | detectable from | verdict"
     assert lines[1].startswith("at the usual weights | 1.00 points (0.75 to 1.25) | ")
     assert lines[3] == "everywhere | its slope is positive | — | proved"
+
+
+@pytest.mark.parametrize("data", [([], []), ([1.0], [0.0])])
+@pytest.mark.parametrize("judge", [evidence.Larger(margin=0.1), evidence.Alike(margin=2, ratio=True)])
+def test_a_seed_alone_decides_nothing(judge, data):
+    outcome = judge.judge(*([v + 1 for v in d] for d in data))
+    assert outcome.verdict is Verdict.NOT_DECIDED
+    assert outcome.found == ("1 seed left" if data[0] else "0 seeds left") + "; too few to detect anything"

@@ -20,7 +20,7 @@ from enum import StrEnum
 
 LEVEL = 0.95
 FOUR_OF_FIVE = 0.8
-"""How often an effect must be found to count as one that could have been seen."""
+"""How often an effect must be found to count as detectable."""
 
 
 def seeds(count: int) -> list[int]:
@@ -68,6 +68,7 @@ class Reading(StrEnum):
     NONE = ""
     REVERSED = "the reverse holds"
     NEGLIGIBLE = "no difference that matters"
+    NOT_LARGER = "not larger"
     LARGER = "larger"
     SMALLER = "smaller"
     NEVER = "never seen"
@@ -81,7 +82,7 @@ class Outcome:
         verdict: HOLDS, DOES_NOT_HOLD or NOT_DECIDED; PROVED or REFUTED.
         effect: The effect with its interval, in words.
         margin: The margin, in words.
-        visible: The smallest effect that so many seeds would have found four times out of five, in words.
+        visible: The smallest effect that so many seeds would have found four times out of five, in words, if any.
         reading: How the claim fails, where it does.
         interval: Estimate, lower and upper end of the interval.
         condition: The condition's words.
@@ -102,8 +103,12 @@ class Outcome:
 
     @property
     def found(self) -> str:
-        """The effect; where nothing is decided, with what could have been seen."""
-        return f"{self.effect}; seen if {self.visible}" if self.verdict is Verdict.NOT_DECIDED else self.effect
+        """The effect; where nothing is decided, with what could have been detected."""
+        if self.verdict is not Verdict.NOT_DECIDED:
+            return self.effect
+        return f"{self.effect}; " + (
+            f"detectable from {self.visible}" if self.visible else "too few to detect anything"
+        )
 
 
 class Judge:
@@ -137,7 +142,7 @@ class _Mean(Judge):
             raise ValueError(f"a margin is at least {'1, as a factor' if self.ratio else 0}, but {self.margin} came")
 
     def judge(self, a: Sequence[float], b: Sequence[float] | float | None = None, noise: float = 0) -> Outcome:
-        """The verdict on "a is larger than b", or "a is like b", from one number a seed.
+        """The verdict on "a is larger than b", or "a is like b", from one number a seed; one seed decides nothing.
 
         Args:
             a: Measurements.
@@ -145,18 +150,22 @@ class _Mean(Judge):
             noise: The margin is at least this: what two runs of the same function differ by.
 
         Raises:
-            ValueError: There are fewer than two seeds, as many of one as of the other are missing, or a number is not
-                finite or, for a ratio, not positive.
+            ValueError: There are not as many of one as of the other, or a number is not finite or, for a ratio, not
+                positive.
         """
         a = [float(v) for v in a]
         b = (1.0 if self.ratio else 0.0) if b is None else b
         b = [float(b)] * len(a) if isinstance(b, (int, float)) else [float(v) for v in b]
-        if len(a) != len(b) or len(a) < 2:
-            raise ValueError(f"expected two seeds or more, as many on both sides, but {len(a)} and {len(b)} came")
+        if len(a) != len(b):
+            raise ValueError(f"expected as many numbers on both sides, but {len(a)} and {len(b)} came")
         if not all(math.isfinite(v) and (v > 0 or not self.ratio) for v in a + b):
             raise ValueError(f"expected finite{' positive' if self.ratio else ''} numbers, but {a} and {b} came")
         to, back = (math.log, math.exp) if self.ratio else (float, float)
         margin = to(max(self.margin, noise))
+        if len(a) < 2:
+            return Outcome(
+                Verdict.NOT_DECIDED, f"{len(a)} seed{'s' * (len(a) != 1)} left", self._margin_shown(back(margin)), ""
+            )
         differences = [to(u) - to(v) for u, v in zip(a, b, strict=True)]
         mean, half, seen = _t_interval(differences)
         low, high = mean - half, mean + half
@@ -175,7 +184,9 @@ class _Mean(Judge):
         return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
     def _shown(self, value: float) -> str:
-        return f"{'× ' if self.ratio else ''}{self._number(value)}{' ' if self.unit else ''}{self.unit}"
+        if not self.ratio:
+            return f"{self._number(value)} {self.unit}".rstrip()
+        return f"{self._number(value)} × {self.unit}" if self.unit else f"× {self._number(value)}"
 
     def _margin_shown(self, margin: float) -> str:
         return self._shown(margin)
@@ -201,7 +212,7 @@ class Alike(_Mean):
         return Verdict.NOT_DECIDED, Reading.NONE
 
     def _margin_shown(self, margin: float) -> str:
-        return f"{'× or ÷ ' if self.ratio else '± '}{self._shown(margin).removeprefix('× ')}"
+        return f"{'× or ÷' if self.ratio else '±'} {self._number(margin)} {self.unit}".rstrip()
 
 
 def _larger(low: float, high: float, margin: float) -> tuple[Verdict, Reading]:
@@ -212,7 +223,7 @@ def _larger(low: float, high: float, margin: float) -> tuple[Verdict, Reading]:
         return Verdict.NOT_DECIDED, Reading.NONE
     if high < -margin:
         return Verdict.DOES_NOT_HOLD, Reading.REVERSED
-    return Verdict.DOES_NOT_HOLD, Reading.NEGLIGIBLE if low > -margin else Reading.NONE
+    return Verdict.DOES_NOT_HOLD, Reading.NEGLIGIBLE if low > -margin else Reading.NOT_LARGER
 
 
 def _t_interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -246,7 +257,7 @@ class Often(Judge):
         interval = lambda k: binomtest(k, runs).proportion_ci(LEVEL, method="exact")
         low, high = interval(count)
         seen = next((k for k in range(runs + 1) if interval(k).low > self.margin), None)
-        often = f"{beta.ppf(FOUR_OF_FIVE, seen, runs - seen + 1):.0%} or more" if seen else "nothing: too few"
+        often = f"{beta.ppf(FOUR_OF_FIVE, seen, runs - seen + 1):.0%}" if seen else ""
         return Outcome(
             Verdict.HOLDS
             if low > self.margin
@@ -298,9 +309,10 @@ class MoreOften(Judge):
             verdict = Verdict.NOT_DECIDED
         return Outcome(
             verdict,
-            f"only the first {only_a}, only the second {only_b} of {n} ({low:+.0%} to {high:+.0%})".replace("-", "−"),
+            f"{only_a} of {n} pairs only in the first, {only_b} only in the second "
+            f"(difference {low:+.0%} to {high:+.0%})".replace("-", "−"),
             f"{self.margin:.0%}",
-            f"{seen / n:.0%} more" if seen else "nothing: too few",
+            f"a difference of {seen / n:.0%}" if seen else "",
             reading,
             ((only_a - only_b) / n, low, high),
         )
@@ -370,6 +382,10 @@ class Claim:
         outcome = replace(self.judge.judge(*measured, **options), condition=self.conditions[condition])
         self.outcomes[condition] = outcome
         return outcome
+
+    def effect(self, *measured, **options) -> str:
+        """The effect with its interval, in words, of measurements that belong to none of the conditions."""
+        return self.judge.judge(*measured, **options).effect
 
     @property
     def verdict(self) -> Verdict:

@@ -17,7 +17,7 @@ RECORD = "application/vnd.actlib.verdicts+json"
 def outcomes(*claims: Claim) -> Table:
     """What was found of claims under each condition, and the smallest effect that so many seeds would have found."""
     rows = [[o.condition, o.effect, o.visible or "—", o.verdict] for claim in claims for o in claim.outcomes.values()]
-    return Table(["condition", "effect (95% interval)", "would be found", "verdict"], rows)
+    return Table(["condition", "effect (95% interval)", "detectable from", "verdict"], rows)
 
 
 class VerdictTable(Table):
