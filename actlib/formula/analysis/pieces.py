@@ -11,12 +11,12 @@ import sympy as sp
 from sympy import Abs, Expr, Float, Heaviside, Integer, Max, Piecewise, Symbol, oo
 from sympy.core.relational import Relational
 
-from actlib.formula.analysis.closed_forms import factors
-from actlib.formula.analysis.constants import UndecidedSignError, between, compare, ordered, sign
+from actlib.formula.analysis.constants import between, compare, ordered, sign
 from actlib.formula.analysis.formulas import compiled
-from actlib.formula.analysis.identities import SMOOTH, SWITCHES, vanishes_as_rational
-from actlib.formula.analysis.refusals import NoMethodError
-from actlib.formula.analysis.zeros import ORIGINS, zeros
+from actlib.formula.analysis.identities import SMOOTH, SWITCHES
+from actlib.formula.analysis.places import assert_bounded, sign_at_place
+from actlib.formula.analysis.refusals import NoMethodError, UndecidedSignError
+from actlib.formula.analysis.zeros import zeros
 
 __all__ = ["LINE", "Piece", "between", "checked", "expression", "piece_at", "pieces", "resolved", "switching_points"]
 
@@ -119,6 +119,9 @@ def _assert_defined(formula: Expr, x: Symbol, low: Expr, high: Expr) -> None:
 
 def _assert_value(formula: Expr, x: Symbol, at: Expr) -> None:
     """Raises a ValueError unless a formula is real and finite at a point."""
+    if at.has(Float):
+        assert_bounded(formula, x, at)
+        return
     value = formula.subs(x, at)
     if value.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds) or value.is_extended_real is False:
         raise ValueError(f"{formula} has the value {value} at {at}; expected is a real number")
@@ -128,6 +131,8 @@ def _same_at(expr: Expr, x: Symbol, at: Expr, formula: Expr) -> bool:
     here = resolved(expr, x, at)
     if here == formula:
         return True
+    if at.has(Float):
+        return sign_at_place(here - formula, x, at) == 0
     values = here.subs(x, at), formula.subs(x, at)
     if any(value.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds) for value in values):
         return False
@@ -200,26 +205,7 @@ def resolved(expr: Expr, x: Symbol, at: Expr) -> Expr:
 
 def sign_at(formula: Expr, x: Symbol, at: Expr) -> int:
     """The sign of a formula at a point: 0 at a number that is one of its zeros without closed form, too."""
-    try:
-        return sign(formula.subs(x, at))
-    except UndecidedSignError:
-        if at.has(Float) and vanishes_at(formula, x, at):
-            return 0
-        raise
-
-
-def vanishes_at(formula: Expr, x: Symbol, at: Float) -> bool:
-    """Whether a number is a zero of a formula by what it is: a zero of one of its factors."""
-    if vanishes_as_rational(formula):
-        return True
-    origin = ORIGINS.get(at)
-    return origin is not None and any(
-        _same_zero(factor.formula, origin, x) for factor in factors(formula, x) if factor.formula.has(x)
-    )
-
-
-def _same_zero(a: Expr, b: Expr, x: Symbol) -> bool:
-    return a == b or a == -b or not sp.cancel(sp.together(a / b)).has(x)
+    return sign_at_place(formula, x, at) if at.has(Float) and formula.has(x) else sign(formula.subs(x, at))
 
 
 def _holds(condition: sp.Basic, x: Symbol, at: Expr) -> bool:

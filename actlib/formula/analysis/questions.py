@@ -13,7 +13,7 @@ from actlib.formula.analysis.equality import Equality
 from actlib.formula.analysis.identities import SWITCHES
 from actlib.formula.analysis.limits import difference, one_sided
 from actlib.formula.analysis.pieces import LINE, checked, expression, piece_at, pieces, resolved
-from actlib.formula.analysis.refusals import InfinitelyManyError, NotDecidedError
+from actlib.formula.analysis.refusals import InfinitelyManyError, NoMethodError, NotDecidedError
 from actlib.formula.analysis.results import Bound, Extremum, Kink, Point, Saturation
 from actlib.formula.analysis.stretches import Cycle, N, Stretch, cuts, cycle, generic, kinks_within, point, split
 from actlib.formula.analysis.taylor import polynomial
@@ -160,7 +160,10 @@ def value_range(expr: Expr, x: Symbol) -> sp.Set:
     formula is continuous.
     """
     low, low_attained, high, high_attained = extremes.span(checked(expr, x), x)
-    return Interval(low, high, not low_attained, not high_attained)
+    found = Interval(low, high, not low_attained, not high_attained)
+    if low.has(sp.Float) and high.has(sp.Float) and not isinstance(found, Interval):
+        raise NoMethodError(f"no method to tell the smallest value, {low.n(6)}, from the largest")
+    return found
 
 
 @timed
@@ -200,7 +203,7 @@ def _joined(merged: list[list], turns: Cycle) -> list[list]:
     if len(merged) == 1:
         return [[-oo, oo, True, True, first[4]]]
     if first[4] == last[4]:  # where a period begins, the formula is smooth and not flat
-        merged = [*merged[1:-1], [last[0], first[1] + turns.length, last[2], first[3], last[4]]]
+        merged = [*merged[1:-1], [last[0], first[1], last[2], first[3], last[4]]]
     found = []
     for low, high, low_open, high_open, rises in merged:
         start, stop = turns.everywhere(low), turns.everywhere(high)

@@ -12,12 +12,13 @@ import sympy as sp
 from sympy import Expr, Float, Integer, Rational, Symbol, oo
 
 from actlib.formula.analysis.closed_forms import period, waves
-from actlib.formula.analysis.constants import DIGITS, between, compare, decimal, sign
+from actlib.formula.analysis.constants import between, compare, sign
 from actlib.formula.analysis.equality import decided
-from actlib.formula.analysis.formulas import constant
+from actlib.formula.analysis.formulas import constant, enclosure
 from actlib.formula.analysis.identities import smooth_everywhere
 from actlib.formula.analysis.limits import derived, difference, is_finite, one_sided, value
 from actlib.formula.analysis.pieces import LINE, Piece, pieces, resolved
+from actlib.formula.analysis.places import DIGITS, assert_bounded, in_order, named
 from actlib.formula.analysis.refusals import NoMethodError, RefusedError
 from actlib.formula.analysis.results import Kink, Point
 from actlib.formula.analysis.zeros import zeros
@@ -58,22 +59,35 @@ class Cycle:
             return self._least(place) + self.length * N
         while compare(least, self.length) >= 0:
             least -= self.length
-        while compare(least, 0) < 0:
+        while compare(least, Integer(0)) < 0:
             least += self.length
         return sp.expand(least) + self.length * N
 
     def _least(self, place: Expr) -> Float:
         """A number without closed form, less whole periods."""
-        periods = sp.floor(place / self.length)
-        return decimal(constant(place - periods * self.length, DIGITS + 4), DIGITS)
+        ends = (constant(place, DIGITS) / constant(self.length, DIGITS)).rationals()
+        periods = {sp.floor(end) for end in ends}
+        if len(periods) > 1:
+            raise NoMethodError(f"no method to tell {place.n(6)} from the end of a period")
+        return _difference(place, periods.pop() * self.length, DIGITS)
 
     def risen(self, number: Expr, place: Expr) -> Expr:
         """A value at a place of this period, and its like in all others."""
         if self.drift == 0:
             return number
         periods = sp.expand((self.everywhere(place) - place).subs(N, 0) / self.length)
-        here = number - sp.floor(periods + sp.S.Half) * -self.drift
-        return (decimal(constant(here, DIGITS), DIGITS - 6) if here.has(Float) else sp.expand(here)) + self.drift * N
+        less = sp.floor(periods + sp.S.Half) * -self.drift
+        if number.has(Float) or less.has(Float):
+            return _difference(number, less, DIGITS - 6) + self.drift * N
+        return sp.expand(number - less) + self.drift * N
+
+
+def _difference(a: Expr, b: Expr, digits: int) -> Float:
+    """Of two numbers, one of which is decimal."""
+    found = named(lambda: enclosure(a) - enclosure(b), digits)
+    if found is None:
+        raise NoMethodError(f"no method to tell {a.n(6)} from {b.n(6)}")
+    return found
 
 
 @lru_cache(maxsize=256)
@@ -117,7 +131,7 @@ def split(expr: Expr, x: Symbol, k: int, within: tuple[Expr, Expr] = LINE) -> tu
         if places is None:
             found.append(Stretch(piece.low, piece.high, piece, 0))
             continue
-        for low, high in pairwise([piece.low, *places, piece.high]):
+        for low, high in pairwise(in_order([piece.low, *places, piece.high])):
             found.append(Stretch(low, high, piece, _sign_between(slope, x, low, high)))
     return tuple(found)
 
@@ -128,6 +142,8 @@ def _sign_between(slope: Expr, x: Symbol, low: Expr, high: Expr) -> int:
     points = [between(low, high)]
     if low == -oo and high == oo:
         points += [Integer(1), Integer(-1)]
+    elif low.has(Float) or high.has(Float):
+        pass
     elif high == oo:
         points += [low + 1, *([Integer(0), low / 2] if low.is_negative else [])]
     elif low == -oo:
@@ -186,6 +202,9 @@ def _contact(expr: Expr, x: Symbol, left: Piece, right: Piece) -> Expr:
 
 def _analytic_at(formula: Expr, x: Symbol, at: Expr) -> bool:
     """Whether a formula that has a limit at a point is analytic there: it has a value, or is a quotient that has."""
+    if at.has(Float):
+        assert_bounded(formula, x, at)
+        return True
     here = formula.subs(x, at)
     if not here.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds):
         return True
