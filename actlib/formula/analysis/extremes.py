@@ -22,7 +22,7 @@ from actlib.formula.analysis.limits import derived, ends_of, one_sided
 from actlib.formula.analysis.pieces import LINE, pieces, resolved, sign_at, switching_points
 from actlib.formula.analysis.refusals import NoMethodError, NotDecidedError, RefusedError
 from actlib.formula.analysis.results import Bound
-from actlib.formula.analysis.stretches import Cycle, Stretch, cuts, cycle, kinks_within, point, split
+from actlib.formula.analysis.stretches import Cycle, N, Stretch, cuts, cycle, kinks_within, point, split
 
 __all__ = ["span", "supremum"]
 
@@ -201,9 +201,21 @@ def _bound(expr: Expr, x: Symbol, best: Expr, values: list[Value], region: _Regi
     intervals = [p for p in places if isinstance(p, Interval)]
     places = [p for p in places if p in intervals or not any(p in (i.start, i.end) for i in intervals)]
     if region.cycle is not None:
-        inner = [p for p in places if p not in region.within]
-        places = [p if isinstance(p, Interval) else region.cycle.everywhere(p) for p in inner] or places
+        inner = [p for p in places if p not in region.within and not isinstance(p, Interval)]
+        places = [*map(region.cycle.everywhere, inner), *_everywhere(intervals, region.cycle)]
     return Bound(best, tuple(places), reached, not best.has(Float))
+
+
+def _everywhere(intervals: list[Interval], turns: Cycle) -> list[Interval]:
+    """Intervals of all periods; those that meet where a period begins are one."""
+    start, stop = turns.within
+    ends = {i.start: i.end for i in intervals}
+    if start in ends and stop in ends.values():
+        last = next(low for low, high in ends.items() if high == stop)
+        if last == start:
+            return [Interval(-oo, oo)]
+        ends[last] = ends.pop(start) + turns.length
+    return [Interval.open(low + turns.length * N, high + turns.length * N) for low, high in ends.items()]
 
 
 def _ties(expr: Expr, x: Symbol, best: Expr, value: Expr, at: Expr, values: list[Value]) -> bool:

@@ -18,7 +18,19 @@ from actlib.formula.analysis.places import assert_bounded, sign_at_place
 from actlib.formula.analysis.refusals import NoMethodError, UndecidedSignError
 from actlib.formula.analysis.zeros import zeros
 
-__all__ = ["LINE", "Piece", "between", "checked", "expression", "piece_at", "pieces", "resolved", "switching_points"]
+__all__ = [
+    "LINE",
+    "Piece",
+    "between",
+    "checked",
+    "expression",
+    "piece_at",
+    "pieces",
+    "resolved",
+    "roots_at",
+    "switching_functions",
+    "switching_points",
+]
 
 LINE = (-oo, oo)
 
@@ -81,7 +93,7 @@ def pieces(expr: Expr, x: Symbol, within: tuple[Expr, Expr] = LINE) -> tuple[Pie
         _assert_defined(formula, x, low, high)
         if low != within[0]:
             _assert_value(resolved(expr, x, low), x, low)
-        if found and found[-1].formula == formula and _same_at(expr, x, low, formula):
+        if found and found[-1].formula == formula and _same_at(expr, x, low, formula) and not roots_at(formula, x, low):
             found[-1] = Piece(found[-1].low, high, formula)
         else:
             found.append(Piece(low, high, formula))
@@ -96,11 +108,7 @@ def _assert_defined(formula: Expr, x: Symbol, low: Expr, high: Expr) -> None:
             continue
         divides = node.is_Pow and node.exp.is_negative
         rooted = not node.is_Pow or not node.exp.is_Integer
-        if (
-            not (divides or rooted)
-            or (base.is_negative and not rooted)
-            or (base.is_nonnegative and not divides and node.is_Pow)
-        ):
+        if not (divides or rooted) or (base.is_negative and not rooted):
             continue
         places = zeros(base, x, low, high)
         if rooted and (places is None or len(places) == 0 or node.is_Pow):
@@ -115,6 +123,17 @@ def _assert_defined(formula: Expr, x: Symbol, low: Expr, high: Expr) -> None:
             raise NoMethodError(f"no method for {node}, the root of what is 0 inside")
     if not formula.free_symbols - {x}:
         compiled(formula, (x,))
+
+
+def _roots(expr: Expr, x: Symbol) -> list[Expr]:
+    """The roots in a formula, and the powers that hang on x, of what may be 0."""
+    found = [node for node in expr.atoms(sp.Pow) if not isinstance(node, sp.exp) and not node.exp.is_Integer]
+    return sorted((n for n in found if n.base.has(x) and not n.base.is_positive), key=sp.default_sort_key)
+
+
+def roots_at(formula: Expr, x: Symbol, at: Expr) -> list[Expr]:
+    """The roots in a formula without cases of what is 0 at a point: there it is not smooth, or has to be looked at."""
+    return [node for node in _roots(formula, x) if sign_at(node.base, x, at) == 0]
 
 
 def _assert_value(formula: Expr, x: Symbol, at: Expr) -> None:
@@ -145,7 +164,7 @@ def _same_at(expr: Expr, x: Symbol, at: Expr, formula: Expr) -> bool:
 def switching_points(expr: Expr, x: Symbol, within: tuple[Expr, Expr] = LINE) -> list[Expr]:
     """Where the cases of a formula may meet, in ascending order."""
     points: list[Expr] = []
-    for switch in _switching_functions(expr, x):
+    for switch in switching_functions(expr, x):
         for piece in pieces(switch, x, within):
             ends = [end for end in (piece.low, piece.high) if end not in within]
             found = zeros(piece.formula, x, piece.low, piece.high) or ()
@@ -162,9 +181,9 @@ def _apart(p: Expr, q: Expr) -> bool:
         raise
 
 
-def _switching_functions(expr: Expr, x: Symbol) -> list[Expr]:
-    """The functions of x whose sign decides which case holds."""
-    found = set()
+def switching_functions(expr: Expr, x: Symbol) -> list[Expr]:
+    """The functions of x whose sign decides which case holds, and those that are never negative under a root."""
+    found = {node.base for node in _roots(expr, x) if node.base.is_nonnegative}
     for node in expr.atoms(*SWITCHES):
         if isinstance(node, Piecewise):
             relations = {r for _, condition in node.args for r in condition.atoms(Relational)}

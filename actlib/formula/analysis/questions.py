@@ -10,9 +10,8 @@ from actlib.formula.analysis import limits as ends
 from actlib.formula.analysis.constants import absolute, compare, ordered, sign
 from actlib.formula.analysis.deadline import timed
 from actlib.formula.analysis.equality import Equality
-from actlib.formula.analysis.identities import SWITCHES
 from actlib.formula.analysis.limits import difference, one_sided
-from actlib.formula.analysis.pieces import LINE, checked, expression, piece_at, pieces, resolved
+from actlib.formula.analysis.pieces import LINE, checked, expression, piece_at, pieces, resolved, switching_functions
 from actlib.formula.analysis.refusals import InfinitelyManyError, NoMethodError, NotDecidedError
 from actlib.formula.analysis.results import Bound, Extremum, Kink, Point, Saturation
 from actlib.formula.analysis.stretches import Cycle, N, Stretch, cuts, cycle, generic, kinks_within, point, split
@@ -111,7 +110,7 @@ def _is_critical(expr: Expr, x: Symbol, cut: Expr, turns: Cycle | None) -> bool:
 def kinks(expr: Expr, x: Symbol) -> list[Kink]:
     """The points where pieces meet and some derivative jumps, with the jumps of value and slope."""
     expr = checked(expr, x)
-    if not expr.has(*SWITCHES):
+    if not switching_functions(expr, x):
         pieces(expr, x)
         return []
     turns = cycle(expr, x)

@@ -17,9 +17,9 @@ from actlib.formula.analysis.equality import decided
 from actlib.formula.analysis.formulas import constant, enclosure
 from actlib.formula.analysis.identities import smooth_everywhere
 from actlib.formula.analysis.limits import derived, difference, is_finite, one_sided, value
-from actlib.formula.analysis.pieces import LINE, Piece, pieces, resolved
+from actlib.formula.analysis.pieces import LINE, Piece, pieces, resolved, roots_at, sign_at, switching_functions
 from actlib.formula.analysis.places import DIGITS, assert_bounded, in_order, named
-from actlib.formula.analysis.refusals import NoMethodError, RefusedError
+from actlib.formula.analysis.refusals import NoMethodError, RefusedError, UndecidedSignError
 from actlib.formula.analysis.results import Kink, Point
 from actlib.formula.analysis.zeros import zeros
 from actlib.formula.primitives import elementary
@@ -39,7 +39,8 @@ class Cycle:
 
     Attributes:
         length: Of a period.
-        start: Where the one begins that is looked at; the formula is smooth and its slope not 0 there.
+        start: Where the one begins that is looked at: the formula is smooth there, and it and its slope are not 0,
+            nor its curvature, unless it is straight all around.
         drift: By how much the formula rises over one period.
     """
 
@@ -104,11 +105,28 @@ def cycle(expr: Expr, x: Symbol) -> Cycle | None:
     while any(rest.subs(x, x + length / k) == rest for k in (2, 3)):
         length /= next(k for k in (2, 3) if rest.subs(x, x + length / k) == rest)
     drift = sp.expand(sp.Add(*linear) / x * length)
-    for start in (Rational(k, 7) for k in range(-1, -40, -1)):
-        slope = derived(resolved(expr, x, start), x, 1)
-        if sign(slope.subs(x, start)) != 0:
-            return Cycle(length, start, drift)
-    raise NoMethodError(f"no method to find where {expr} is not flat")
+    starts = [(Rational(k, 7), straight) for straight in (False, True) for k in range(-1, -40, -1)]
+    start = next((s for s, straight in starts if _is_plain(expr, x, s, straight)), None)
+    if start is None:
+        raise NoMethodError(f"no method to find where {expr} is not flat")
+    return Cycle(length, start, drift)
+
+
+def _is_plain(expr: Expr, x: Symbol, at: Rational, straight: bool) -> bool:
+    """Whether nothing that is asked for lies at a place: no zero, extremum, inflection, and no cases meet.
+
+    A formula that is straight around the place serves if that is allowed.
+    """
+    try:
+        if any(sign_at(resolved(f, x, at), x, at) == 0 for f in switching_functions(expr, x)):
+            return False
+        formula = resolved(expr, x, at)
+        bends = derived(formula, x, 2)
+        if straight and not bends.has(x):
+            return bends == 0 and all(sign(derived(formula, x, k).subs(x, at)) for k in (0, 1))
+        return all(sign(derived(formula, x, k).subs(x, at)) for k in (0, 1, 2))
+    except UndecidedSignError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -202,6 +220,8 @@ def _contact(expr: Expr, x: Symbol, left: Piece, right: Piece) -> Expr:
 
 def _analytic_at(formula: Expr, x: Symbol, at: Expr) -> bool:
     """Whether a formula that has a limit at a point is analytic there: it has a value, or is a quotient that has."""
+    if any(not _is_even_power(root, x, at) for root in roots_at(formula, x, at)):
+        return False
     if at.has(Float):
         assert_bounded(formula, x, at)
         return True
@@ -209,6 +229,14 @@ def _analytic_at(formula: Expr, x: Symbol, at: Expr) -> bool:
     if not here.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds):
         return True
     return all(map(smooth_everywhere, sp.fraction(sp.together(elementary(formula)))))
+
+
+def _is_even_power(root: Expr, x: Symbol, at: Expr) -> bool:
+    """Whether a root of what is 0 at a point is there an even power of x - at, times what is not 0."""
+    for m in range(1, HIGHEST_ORDER + 1):
+        if sign_at(derived(root.base, x, m), x, at):
+            return bool((root.exp * m / 2).is_Integer and root.exp.is_positive)
+    return False
 
 
 def generic(jump: Expr) -> bool:
