@@ -22,7 +22,7 @@ from actlib.formula.analysis.limits import derived, ends_of, one_sided
 from actlib.formula.analysis.pieces import LINE, pieces, resolved, sign_at, switching_points
 from actlib.formula.analysis.refusals import NoMethodError, NotDecidedError, RefusedError
 from actlib.formula.analysis.results import Bound
-from actlib.formula.analysis.stretches import Cycle, N, Stretch, cuts, cycle, kinks_within, point, split
+from actlib.formula.analysis.stretches import Cycle, Stretch, cuts, cycle, kinks_within, point, split
 
 __all__ = ["span", "supremum"]
 
@@ -214,8 +214,8 @@ def _everywhere(intervals: list[Interval], turns: Cycle) -> list[Interval]:
         last = next(low for low, high in ends.items() if high == stop)
         if last == start:
             return [Interval(-oo, oo)]
-        ends[last] = ends.pop(start) + turns.length
-    return [Interval.open(low + turns.length * N, high + turns.length * N) for low, high in ends.items()]
+        ends[last] = ends.pop(start)
+    return [Interval.open(*turns.between(low, high)) for low, high in ends.items()]
 
 
 def _ties(expr: Expr, x: Symbol, best: Expr, value: Expr, at: Expr, values: list[Value]) -> bool:

@@ -14,7 +14,7 @@ from sympy.core.relational import Relational
 from actlib.formula.analysis.constants import between, compare, ordered, sign
 from actlib.formula.analysis.formulas import compiled
 from actlib.formula.analysis.identities import SMOOTH, SWITCHES
-from actlib.formula.analysis.places import assert_bounded, sign_at_place
+from actlib.formula.analysis.places import assert_bounded, in_order, sign_at_place
 from actlib.formula.analysis.refusals import NoMethodError, UndecidedSignError
 from actlib.formula.analysis.zeros import zeros
 
@@ -169,7 +169,7 @@ def switching_points(expr: Expr, x: Symbol, within: tuple[Expr, Expr] = LINE) ->
             ends = [end for end in (piece.low, piece.high) if end not in within]
             found = zeros(piece.formula, x, piece.low, piece.high) or ()
             points += [p for p in (*ends, *found) if all(_apart(p, q) for q in points)]
-    return sorted(points, key=ordered(lambda p: p))
+    return in_order(sorted(points, key=ordered(lambda p: p)))
 
 
 def _apart(p: Expr, q: Expr) -> bool:

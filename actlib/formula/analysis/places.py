@@ -17,7 +17,7 @@ from actlib.formula.analysis.closed_forms import factors
 from actlib.formula.analysis.deadline import check, limit
 from actlib.formula.analysis.enclosures import Enclosure, finite, most
 from actlib.formula.analysis.formulas import KNOWN, compiled, enclosure, sign_of
-from actlib.formula.analysis.identities import LONGEST, is_zero, vanishes_as_rational
+from actlib.formula.analysis.identities import LONGEST, in_exponentials, is_zero, vanishes_as_rational
 from actlib.formula.analysis.refusals import NoMethodError, NotDecidedError, UndecidedSignError
 from actlib.formula.primitives import derivative
 
@@ -93,8 +93,11 @@ class Zero:
             return middle
         return Enclosure(middle.low, around.high) if sign == self.below else Enclosure(around.low, middle.high)
 
-    def is_that_of(self, other: "Zero") -> bool:
+    def same(self, other: "Zero") -> bool:
         """Whether it is proved to be the same number."""
+        return self is other or self._is_that_of(other) or other._is_that_of(self)
+
+    def _is_that_of(self, other: "Zero") -> bool:
         formula = other.formula.xreplace({other.x: self.x})
         inside = other.isolated[0] <= self.narrow[0] and self.narrow[1] <= other.isolated[1]
         return inside and _constant_at(formula, self.x, self.formula) == 0
@@ -109,7 +112,7 @@ class Zero:
             number = decimal(around, digits)
             if number is None:
                 break
-            if number not in KNOWN or (number in ZEROS and self.is_that_of(ZEROS[number])):
+            if number not in KNOWN or (number in ZEROS and self.same(ZEROS[number])):
                 ZEROS.setdefault(number, self)
                 KNOWN.setdefault(number, self)
                 return number
@@ -200,7 +203,7 @@ def _is_same(a: Expr, b: Expr) -> bool:
     if zero is None:
         return False
     if b in ZEROS:
-        return zero.is_that_of(ZEROS[b])
+        return zero.same(ZEROS[b])
     if b.has(Float):
         return False
     within = sign_of(b - zero.isolated[0]) == 1 and sign_of(zero.isolated[1] - b) == 1
@@ -239,7 +242,7 @@ def sign_at_place(formula: Expr, x: Symbol, at: Expr) -> int:
             return sign
         if i == 0 and vanishes_at(formula, x, at):
             return 0
-    raise UndecidedSignError(f"the sign of {formula} at {at.n(6)} is not decided: it is 0 to all digits that are tried")
+    raise UndecidedSignError(f"the sign of {formula} at {at.n(6)} is not decided: no enclosure tells it from 0")
 
 
 def vanishes_at(formula: Expr, x: Symbol, at: Expr) -> bool:
@@ -260,8 +263,9 @@ def _constant_at(formula: Expr, x: Symbol, vanishing: Expr) -> Expr | None:
     """The value of a formula where another one is 0; None if it may have several, or that is not known."""
     if not formula.has(x):
         return formula
-    if any(_same_zero(f.formula, vanishing, x) for f in factors(formula, x) if f.formula.has(x)):
-        return Integer(0)
+    for form in dict.fromkeys((formula, in_exponentials(formula))):
+        if any(_same_zero(f.formula, vanishing, x) for f in factors(form, x) if f.formula.has(x)):
+            return Integer(0)
     if sp.count_ops(formula) <= LONGEST:
         try:
             with limit(PATIENCE):

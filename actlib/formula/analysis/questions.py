@@ -7,7 +7,7 @@ from sympy import Expr, Integer, Interval, Symbol, oo
 
 from actlib.formula.analysis import equality, extremes
 from actlib.formula.analysis import limits as ends
-from actlib.formula.analysis.constants import absolute, compare, ordered, sign
+from actlib.formula.analysis.constants import absolute, ordered, sign
 from actlib.formula.analysis.deadline import timed
 from actlib.formula.analysis.equality import Equality
 from actlib.formula.analysis.limits import difference, one_sided
@@ -205,9 +205,7 @@ def _joined(merged: list[list], turns: Cycle) -> list[list]:
         merged = [*merged[1:-1], [last[0], first[1], last[2], first[3], last[4]]]
     found = []
     for low, high, low_open, high_open, rises in merged:
-        start, stop = turns.everywhere(low), turns.everywhere(high)
-        stop += turns.length if compare(stop.subs(N, 0), start.subs(N, 0)) <= 0 else 0
-        found.append([start, stop, low_open, high_open, rises])
+        found.append([*turns.between(low, high), low_open, high_open, rises])
     return sorted(found, key=ordered(lambda m: m[0].subs(N, 0)))
 
 

@@ -64,6 +64,11 @@ class Cycle:
             least += self.length
         return sp.expand(least) + self.length * N
 
+    def between(self, low: Expr, high: Expr) -> tuple[Expr, Expr]:
+        """The ends of a stretch of this period, and of its like in all others."""
+        start, stop = self.everywhere(low), self.everywhere(high)
+        return start, stop + self.length if compare(stop.subs(N, 0), start.subs(N, 0)) <= 0 else stop
+
     def _least(self, place: Expr) -> Float:
         """A number without closed form, less whole periods."""
         ends = (constant(place, DIGITS) / constant(self.length, DIGITS)).rationals()
