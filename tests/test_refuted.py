@@ -174,6 +174,9 @@ ZEROS = {
     "absolute": (Abs(p), ["1.16730"]),
     "cosine": (Abs(x - cos(x)), ["0.739085"]),
     "exponential": (exp(p) - 1, ["1.16730"]),
+    "hyperbolic": (p * tanh(p), ["1.16730"]),
+    "arctangent": (sp.atan(p) * sp.erf(p), ["1.16730"]),
+    "half line of a product": (Max(p, 0) * sp.atan(p), ["Interval.open(-oo, 1.16730)", "1.16730"]),
     "next to each other": (p * (p + TINY), ["1.16730", "1.16730"]),
     "start of a period": (sin(x + R(1, 7)), ["2*pi*n - 1/7 + pi", "2*pi*n - 1/7 + 2*pi"]),
     "start of a rational period": (s, ["2*n + 6/7", "2*n + 13/7"]),
@@ -322,6 +325,12 @@ def test_a_name_is_as_narrow_as_is_asked():
             true = mpmath.findroot(lambda t: t**5 - t - 1, 1.167)
             assert low <= true <= high
             assert high - low < mpmath.ldexp(1, 2 - bits)
+
+
+def test_a_place_has_one_name():
+    names = {asked("zeros", f)[0] for f in (p, tanh(p), -p, exp(p) - 1, sp.atan(3 * p), sp.erf(p), p.subs(x, -x))}
+    assert len(names) == 2
+    assert sum(names) == 0
 
 
 def test_values_next_to_each_other_have_names_of_their_own():

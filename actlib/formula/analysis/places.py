@@ -19,7 +19,7 @@ from actlib.formula.analysis.enclosures import Enclosure, finite, most
 from actlib.formula.analysis.formulas import KNOWN, compiled, enclosure, sign_of
 from actlib.formula.analysis.identities import LONGEST, in_exponentials, is_zero, vanishes_as_rational
 from actlib.formula.analysis.refusals import NoMethodError, NotDecidedError, UndecidedSignError
-from actlib.formula.primitives import derivative
+from actlib.formula.primitives import asinh, atan, derivative, expm1, sinh, tanh
 
 __all__ = [
     "DIGITS",
@@ -57,10 +57,16 @@ class Zero:
 
     def __init__(self, formula: Expr, x: Symbol, low: Rational, high: Rational, below: int):
         self.formula, self.x = formula, x
+        self.also: list[Expr] = []  # other formulas that are proved to be 0 there
         self.isolated = self.narrow = low, high
         self.below = below  # the sign at the lower end
         self.value = compiled(formula, (x,))
         self.slope = compiled(derivative(formula, x), (x,))
+
+    @property
+    def vanishing(self) -> list[Expr]:
+        """The formulas that are known to be 0 there."""
+        return [self.formula, *self.also]
 
     def __call__(self) -> Enclosure:
         """An enclosure, about as narrow as the precision; of more than is kept here, as narrow as that."""
@@ -100,7 +106,7 @@ class Zero:
     def _is_that_of(self, other: "Zero") -> bool:
         formula = other.formula.xreplace({other.x: self.x})
         inside = other.isolated[0] <= self.narrow[0] and self.narrow[1] <= other.isolated[1]
-        return inside and _constant_at(formula, self.x, self.formula) == 0
+        return inside and any(_constant_at(formula, self.x, known) == 0 for known in self.vanishing)
 
     def name(self, least: int = PLACE_DIGITS) -> Expr:
         """The decimal number that stands for it from now on; or the zero itself, if it turns out to be rational."""
@@ -112,9 +118,13 @@ class Zero:
             number = decimal(around, digits)
             if number is None:
                 break
-            if number not in KNOWN or (number in ZEROS and self.same(ZEROS[number])):
-                ZEROS.setdefault(number, self)
-                KNOWN.setdefault(number, self)
+            if number not in KNOWN:
+                ZEROS[number] = KNOWN[number] = self
+                return number
+            if number in ZEROS and self.same(ZEROS[number]):
+                formula = self.formula.xreplace({self.x: ZEROS[number].x})
+                if formula not in ZEROS[number].vanishing:
+                    ZEROS[number].also.append(formula)
                 return number
         raise NoMethodError(f"no method to find enough digits of a zero of {self.formula}")
 
@@ -254,7 +264,8 @@ def constant_at(formula: Expr, x: Symbol, at: Expr) -> Expr | None:
     """The value of a formula at a place without closed form, if that follows from what the place is the zero of."""
     zero = ZEROS.get(at)
     if zero is not None:
-        return _constant_at(formula, x, zero.formula.xreplace({zero.x: x}))
+        found = (_constant_at(formula, x, known.xreplace({zero.x: x})) for known in zero.vanishing)
+        return next((value for value in found if value is not None), None)
     return Integer(0) if vanishes_as_rational(formula) else None
 
 
@@ -278,7 +289,34 @@ def _constant_at(formula: Expr, x: Symbol, vanishing: Expr) -> Expr | None:
 
 
 def _same_zero(a: Expr, b: Expr, x: Symbol) -> bool:
+    a, b = _core(a, x), _core(b, x)
     return a == b or a == -b or not sp.cancel(sp.together(a / b)).has(x)
+
+
+ODD = (sp.tanh, sp.sinh, sp.asinh, sp.atan, sp.erf, tanh, sinh, asinh, atan, expm1)
+"""Functions that are 0 where their argument is, and nowhere else."""
+
+
+def _core(formula: Expr, x: Symbol) -> Expr:
+    """A simpler formula with the same zeros: an argument, or instead of exponentials the difference of exponents."""
+    formula = formula.as_independent(x, as_Add=False)[1]
+    if isinstance(formula, ODD):
+        return _core(formula.args[0], x)
+    if not (formula.is_Add and len(formula.args) == 2 and formula.has(sp.exp)):
+        return formula
+    one, other = formula.args
+    found = Integer(0)
+    for part in sp.Mul.make_args(-one / other):
+        base, power = part.as_base_exp()
+        if base is sp.E:
+            found += power
+        elif isinstance(base, sp.exp):
+            found += base.exp * power
+        elif not part.has(x) and part.is_positive:
+            found += sp.log(part)
+        else:
+            return formula
+    return sp.expand(found)
 
 
 def _remainder(node: Expr, x: Symbol, vanishing: Expr) -> Expr:
