@@ -327,6 +327,16 @@ def test_a_name_is_as_narrow_as_is_asked():
             assert high - low < mpmath.ldexp(1, 2 - bits)
 
 
+@pytest.mark.parametrize("exact", [sp.root(2, 3), Integer(1)])
+def test_a_name_is_on_the_right_side_of_an_exact_zero(exact):
+    near = (x**3 - exact**3) * (x**3 - exact**3 + exp(-(x**2)) / 10**68)
+    low, high = asked("zeros", near)
+    assert high == exact
+    assert R(low) < exact
+    middle = asked("critical_points", near)[1].x
+    assert R(low) < R(middle) < exact
+
+
 def test_a_place_has_one_name():
     names = {asked("zeros", f)[0] for f in (p, tanh(p), -p, exp(p) - 1, sp.atan(3 * p), sp.erf(p), p.subs(x, -x))}
     assert len(names) == 2

@@ -42,6 +42,9 @@ DIGITS = 50
 PLACE_DIGITS = 60
 """Of a place that has none."""
 
+MOST_DIGITS = 400
+"""Of a place that is near another."""
+
 BITS = (120, 300, 800, 2400)
 """Of precision, one try after another, to tell a number from another."""
 
@@ -110,7 +113,7 @@ class Zero:
 
     def name(self, least: int = PLACE_DIGITS) -> Expr:
         """The decimal number that stands for it from now on; or the zero itself, if it turns out to be rational."""
-        for digits in (d for d in (PLACE_DIGITS, 90, 140, 220, 400) if d >= least):
+        for digits in (d for d in (PLACE_DIGITS, 90, 140, 220, MOST_DIGITS) if d >= least):
             with numbers.backend.precision(digits * 4 + 60):
                 around = self()
             if self.narrow[0] == self.narrow[1]:
@@ -136,10 +139,21 @@ def _box(low: Rational, high: Rational) -> Enclosure:
 def in_order(places: list[Expr]) -> list[Expr]:
     """Different places in ascending order, with as many digits as tell them apart."""
     digits = PLACE_DIGITS
-    while any(a.has(Float) and b.has(Float) and Rational(a) >= Rational(b) for a, b in pairwise(places)):
+    while any(_crossed(a, b) for a, b in pairwise(places)):
         digits *= 2
+        if digits > MOST_DIGITS:
+            raise NoMethodError(
+                f"no method to find enough digits to tell apart places of which two are near {places[0]}"
+            )
         places = [ZEROS[place].name(digits) if place in ZEROS else place for place in places]
     return places
+
+
+def _crossed(a: Expr, b: Expr) -> bool:
+    """Whether a number that is less than another does not look so, as both are written."""
+    if not (a.has(Float) or b.has(Float)) or -oo in (a, b) or oo in (a, b):
+        return False
+    return sign_of((Rational(b) if b.is_Float else b) - (Rational(a) if a.is_Float else a)) != 1
 
 
 def decimal(t: Enclosure, digits: int) -> Float | None:
