@@ -8,10 +8,10 @@ from sympy import Expr, Interval, Symbol, oo
 from sympy.printing.latex import LatexPrinter
 
 from actlib.formula.analysis import numbers, tails
-from actlib.formula.analysis.constants import compare, sign
+from actlib.formula.analysis.constants import compare, ordered, sign
 from actlib.formula.analysis.deadline import timed
 from actlib.formula.analysis.enclosures import Enclosure
-from actlib.formula.analysis.formulas import compiled, constant, enclosure
+from actlib.formula.analysis.formulas import compiled, enclosure
 from actlib.formula.analysis.limits import derived
 from actlib.formula.analysis.pieces import LINE, checked, pieces
 from actlib.formula.analysis.refusals import InfinitelyManyError, RefusedError
@@ -55,7 +55,7 @@ def zeros(expr: Expr, x: Symbol) -> list[Expr | Interval]:
             raise InfinitelyManyError("infinitely many intervals on which the formula is 0")
         found = [turns.everywhere(f) for f in found]
     order = {f: (f.start if isinstance(f, Interval) else f).subs(dict.fromkeys(f.free_symbols, 0)) for f in found}
-    return sorted(found, key=lambda f: constant(order[f], 30).rationals()[0] if abs(order[f]) != oo else order[f])
+    return sorted(found, key=ordered(lambda f: order[f]))
 
 
 @dataclass(frozen=True, repr=False)

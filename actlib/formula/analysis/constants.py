@@ -1,7 +1,7 @@
 """Constants: their signs and their order, proved; with parameters in them, for all values of these.
 
-A decimal number in a constant stands for what all its digits but the last are certain of. So what hangs on such a
-number has a certain sign or none.
+A decimal number stands for what `places` knows of it, or else for what all its digits but the last are certain of. So
+what hangs on such a number has a certain sign or none.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,19 +16,10 @@ from actlib.formula.analysis.deadline import check
 from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled, constant, enclosure, sign_of
 from actlib.formula.analysis.identities import is_zero
-from actlib.formula.analysis.refusals import NoMethodError, RefusedError
+from actlib.formula.analysis.places import order
+from actlib.formula.analysis.refusals import NoMethodError, UndecidedSignError
 
-__all__ = ["absolute", "between", "compare", "decimal", "extreme", "generic_sign", "names", "ordered", "sign", "trials"]
-
-DIGITS = 50
-"""Of a value that has no closed form."""
-
-PLACE_DIGITS = 60
-"""Of a place that has none: so a value there has fifty."""
-
-
-class UndecidedSignError(RefusedError):
-    """A sign that depends on parameters, or that no precision tells from 0."""
+__all__ = ["absolute", "between", "compare", "extreme", "generic_sign", "names", "ordered", "sign", "trials"]
 
 
 def names(symbols: Iterable[Symbol]) -> str:
@@ -125,7 +116,7 @@ def compare(a: Expr, b: Expr) -> int:
         return 0
     if a in (oo, -oo) or b in (oo, -oo):
         return 1 if a == oo or b == -oo else -1
-    return sign(a - b)
+    return order(a, b) if a.has(Float) or b.has(Float) else sign(a - b)
 
 
 def generic_sign(value: Expr) -> int:
@@ -146,17 +137,18 @@ def ordered(key: Callable[..., Expr]) -> Callable:
 def extreme(values: list[Expr], direction: int) -> Expr:
     """The largest (1) or smallest (-1) of some numbers; of equal ones, an exact one.
 
-    Two that agree in all their certain digits are one and the same to these digits: either serves.
+    Of two that agree in all their certain digits, a decimal number stands for both, to these digits.
     """
     best = values[0]
     for value in values[1:]:
         try:
-            order = compare(value, best) * direction
+            better = compare(value, best) * direction
         except UndecidedSignError:
-            if not (value - best).has(Float):
+            if not (value.has(Float) or best.has(Float)):
                 raise
-            order = 0
-        if order > 0 or (order == 0 and best.has(Float)):
+            best = value if value.has(Float) else best
+            continue
+        if better > 0 or (better == 0 and best.has(Float)):
             best = value
     return best
 
@@ -172,8 +164,7 @@ def between(low: Expr, high: Expr) -> Expr:
         return Integer(0) if high == oo else _beside(high, -1)
     if high == oo:
         return _beside(low, 1)
-    middle = (low + high) / 2
-    return _simple(low, high) if middle.has(Float) or not middle.free_symbols else middle
+    return (low + high) / 2 if low.free_symbols or high.free_symbols else _simple(low, high)
 
 
 def _beside(end: Expr, direction: int) -> Expr:
@@ -186,9 +177,11 @@ def _beside(end: Expr, direction: int) -> Expr:
 
 def _simple(low: Expr, high: Expr) -> Rational:
     """A rational number inside, of few digits."""
-    ends = [constant(low, 30).rationals(), constant(high, 30).rationals()]
-    a, b = ends[0][1], ends[1][0]
-    if not a < b:
+    for digits in (30, 100, 300):
+        a, b = constant(low, digits).rationals()[1], constant(high, digits).rationals()[0]
+        if a < b:
+            break
+    else:
         raise NoMethodError(f"no method to tell {low} from {high}")
     places = 0
     while True:
@@ -197,13 +190,3 @@ def _simple(low: Expr, high: Expr) -> Rational:
         if a < middle < b:
             return middle
         places += 1
-
-
-def decimal(t: Enclosure, digits: int) -> Float | None:
-    """A number of so many digits, all but the last certain; None if the enclosure is too wide for that."""
-    low, high = t.rationals()
-    if low <= 0 <= high:
-        return Integer(0) if low == high else None
-    if high - low > min(abs(low), abs(high)) / Integer(10) ** (digits + 3):
-        return None
-    return Float((low + high) / 2, digits)

@@ -12,6 +12,7 @@ from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled, enclosure
 from actlib.formula.analysis.identities import LONGEST, SWITCHES, constant_in, vanishes_as_rational
 from actlib.formula.analysis.pieces import resolved, switching_points
+from actlib.formula.analysis.places import vanishes_at
 from actlib.formula.analysis.results import Shown
 from actlib.formula.primitives import elementary
 
@@ -111,8 +112,9 @@ def _by_cases(expr: Expr) -> str | None:
             meets = switching_points(expr, v)
             inner = [resolved(expr, v, between(a, b)) for a, b in pairwise([-oo, *meets, oo])]
             exact = [(resolved(expr, v, m), m) for m in meets]
-            at_meets = [f if m.has(sp.Float) else f.subs(v, m) for f, m in exact]
-            if all(_vanishing(part) for part in [*inner, *at_meets]):
+            at_meets = [f.subs(v, m) for f, m in exact if not m.has(sp.Float)]
+            there = all(vanishes_at(f, v, m) or _vanishing(f) for f, m in exact if m.has(sp.Float))
+            if there and all(_vanishing(part) for part in [*inner, *at_meets]):
                 return f"the difference is 0 in each of {len(inner)} cases, and where they meet"
         except ValueError:
             pass

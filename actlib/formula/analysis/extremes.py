@@ -19,7 +19,7 @@ from actlib.formula.analysis.deadline import limit
 from actlib.formula.analysis.equality import decided
 from actlib.formula.analysis.formulas import constant
 from actlib.formula.analysis.limits import derived, ends_of, one_sided
-from actlib.formula.analysis.pieces import LINE, pieces
+from actlib.formula.analysis.pieces import LINE, pieces, resolved, sign_at, switching_points
 from actlib.formula.analysis.refusals import NoMethodError, NotDecidedError, RefusedError
 from actlib.formula.analysis.results import Bound
 from actlib.formula.analysis.stretches import Cycle, Stretch, cuts, cycle, kinks_within, point, split
@@ -74,7 +74,11 @@ def _decided(expr: Expr, x: Symbol, k: int, bounds: Callable[[_Region], tuple[Ex
     beyond = tuple(sorted(set().union(*(tails.unbounded(formula, x, end) for formula, end in outer))))
     if beyond == (-1, 1):
         return _Region((-oo, oo), (), None, beyond)
+    farthest = max((sp.ceiling(abs(p)) + 1 for p in switching_points(expr, x)), default=Integer(0))
+    if farthest > FARTHEST:
+        raise trouble
     for reach in NEAR:
+        reach = max(reach, farthest)  # pieces beyond it would not be looked at
         for _ in range(2):
             region = _Region((-reach, reach), split(expr, x, k, (-reach, reach)), None, beyond)
             need = _reach(outer, x, bounds(region), beyond)
@@ -111,11 +115,19 @@ def _values(expr: Expr, x: Symbol, region: _Region) -> tuple[list[Expr], list[Ex
     approached: list[Expr] = [side * oo for side in region.beyond]
     for s in region.stretches:
         for end, side in ((s.low, "+"), (s.high, "-")):
-            inside = end in region.within and abs(end) != oo
-            (attained if inside else approached).extend(ends_of(one_sided(s.piece, 0, x, end, side)))
+            if abs(end) != oo and (end in region.within or _goes_on(expr, x, s, end)):
+                if end in region.within:
+                    attained.append(one_sided(s.piece, 0, x, end, side))
+                continue
+            approached.extend(ends_of(one_sided(s.piece, 0, x, end, side)))
     if region.cycle is not None and region.cycle.drift != 0:
         approached += [-oo, oo]
     return attained, approached
+
+
+def _goes_on(expr: Expr, x: Symbol, stretch: Stretch, end: Expr) -> bool:
+    """Whether the value at an end without closed form is that which the stretch approaches."""
+    return end.has(Float) and sign_at(stretch.piece.formula - resolved(expr, x, end), x, end) == 0
 
 
 @lru_cache(maxsize=256)
@@ -127,17 +139,26 @@ def span(expr: Expr, x: Symbol) -> tuple[Expr, bool, Expr, bool]:
         return extreme(values, -1), extreme(values, 1)
 
     attained, approached = _values(expr, x, _decided(expr, x, 1, ends))
-    low, high = extreme(attained + approached, -1), extreme(attained + approached, 1)
-    return low, any(_same(low, value) for value in attained), high, any(_same(high, value) for value in attained)
+    low, high = (_best(attained, approached, side) for side in (-1, 1))
+    return *low, *high
 
 
-def _same(a: Expr, b: Expr) -> bool:
-    """Whether two values are equal.
+def _best(attained: list[Expr], approached: list[Expr], side: int) -> tuple[Expr, bool]:
+    """The largest (1) or smallest (-1) value, and whether it is attained.
 
     Raises:
-        RefusedError: They agree in all digits that are certain.
+        RefusedError: One that is attained and one that is approached agree in all digits that are certain.
     """
-    return a == b or compare(a, b) == 0
+    best = extreme(attained, side) if attained else None
+    beyond = extreme(approached, side) if approached else best
+    if best is None:
+        return beyond, False
+    if best == beyond and best.has(Float) and approached:
+        raise NoMethodError(f"no method to tell whether {best.n(6)} is attained: it is approached elsewhere")
+    order = compare(beyond, best) * side
+    if order > 0:
+        return beyond, False
+    return (beyond if order == 0 and best.has(Float) else best), True
 
 
 def supremum(expr: Expr, x: Symbol, of: Callable[[Expr], Expr]) -> Bound:
@@ -180,9 +201,21 @@ def _bound(expr: Expr, x: Symbol, best: Expr, values: list[Value], region: _Regi
     intervals = [p for p in places if isinstance(p, Interval)]
     places = [p for p in places if p in intervals or not any(p in (i.start, i.end) for i in intervals)]
     if region.cycle is not None:
-        inner = [p for p in places if p not in region.within]
-        places = [p if isinstance(p, Interval) else region.cycle.everywhere(p) for p in inner] or places
+        inner = [p for p in places if p not in region.within and not isinstance(p, Interval)]
+        places = [*map(region.cycle.everywhere, inner), *_everywhere(intervals, region.cycle)]
     return Bound(best, tuple(places), reached, not best.has(Float))
+
+
+def _everywhere(intervals: list[Interval], turns: Cycle) -> list[Interval]:
+    """Intervals of all periods; those that meet where a period begins are one."""
+    start, stop = turns.within
+    ends = {i.start: i.end for i in intervals}
+    if start in ends and stop in ends.values():
+        last = next(low for low, high in ends.items() if high == stop)
+        if last == start:
+            return [Interval(-oo, oo)]
+        ends[last] = ends.pop(start)
+    return [Interval.open(*turns.between(low, high)) for low, high in ends.items()]
 
 
 def _ties(expr: Expr, x: Symbol, best: Expr, value: Expr, at: Expr, values: list[Value]) -> bool:

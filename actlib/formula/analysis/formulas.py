@@ -11,7 +11,10 @@ from actlib.formula.analysis import numbers
 from actlib.formula.analysis.enclosures import Enclosure, finite, most, rounded
 from actlib.formula.analysis.functions import FUNCTIONS
 
-__all__ = ["compiled", "constant", "enclosure", "sign_of"]
+__all__ = ["KNOWN", "compiled", "constant", "enclosure", "sign_of"]
+
+KNOWN: dict[Float, Callable[[], Enclosure]] = {}
+"""Decimal numbers that are names of others, and how these are enclosed at the precision that is set."""
 
 MOST_BITS = 21_000
 """Of precision, before a constant counts as one that cannot be told from 0."""
@@ -101,7 +104,11 @@ def _step_of(node: sp.Basic) -> tuple[Callable, tuple[sp.Basic, ...]]:
 
 
 def _around(number: Float) -> Enclosure:
-    """What a decimal number stands for here: all its digits but the last are right, and that one to one unit."""
+    """What a decimal number stands for: one that is known; or all its digits but the last are right, that to a unit."""
+    if number in KNOWN:
+        return KNOWN[number]()
+    if -number in KNOWN:
+        return -KNOWN[-number]()
     exact = Rational(number)
     radius = abs(exact) / Rational(10) ** (number._prec * 3 // 10 - 1)
     low, high = enclosure(exact - radius), enclosure(exact + radius)

@@ -17,6 +17,7 @@ __all__ = [
     "SWITCHES",
     "WAVES",
     "constant_in",
+    "in_exponentials",
     "is_zero",
     "smooth_everywhere",
     "vanishes_as_rational",
@@ -35,9 +36,7 @@ LONGEST = 150
 def vanishes_as_rational(expr: Expr) -> bool:
     """Whether a formula is 0 as a rational function of its symbols, of exponentials and of other functions."""
     plain = without_towers(elementary(expr)).rewrite(sp.erf)
-    plain = plain.replace(lambda e: isinstance(e, (sp.sinh, sp.cosh, sp.tanh, sp.coth, sp.sech, sp.csch)),
-                          lambda e: e.rewrite(sp.exp))  # fmt: skip
-    rational, exponents = in_powers(plain)
+    rational, exponents = in_powers(in_exponentials(plain))
     if rational == 0:
         return True
     if _is_not_0(rational, tuple(exponents)):
@@ -47,6 +46,12 @@ def vanishes_as_rational(expr: Expr) -> bool:
     except (sp.PolynomialError, NotImplementedError):
         return False
     return vanishes or (not exponents and sp.expand(rational) == 0)
+
+
+def in_exponentials(expr: Expr) -> Expr:
+    """The formula without hyperbolic functions."""
+    kinds = (sp.sinh, sp.cosh, sp.tanh, sp.coth, sp.sech, sp.csch)
+    return expr.replace(lambda e: isinstance(e, kinds), lambda e: e.rewrite(sp.exp))
 
 
 def _is_not_0(rational: Expr, exponents: tuple[Symbol, ...]) -> bool:

@@ -8,10 +8,11 @@ from sympy import AccumBounds, Expr, Float, Integer, Symbol, oo
 
 from actlib.formula.analysis import tails
 from actlib.formula.analysis.closed_forms import tidy
-from actlib.formula.analysis.constants import DIGITS, decimal, sign, trials
+from actlib.formula.analysis.constants import sign, trials
 from actlib.formula.analysis.formulas import constant
 from actlib.formula.analysis.identities import vanishes_as_rational
-from actlib.formula.analysis.pieces import Piece, vanishes_at
+from actlib.formula.analysis.pieces import Piece
+from actlib.formula.analysis.places import DIGITS, constant_at, enclosed_at, named
 from actlib.formula.analysis.refusals import NoMethodError, RefusedError
 from actlib.formula.primitives import Primitive, derivative, elementary
 
@@ -31,18 +32,19 @@ def value(formula: Expr, x: Symbol, at: Expr, side: str = "+") -> Expr:
         return limit(formula, x, at)
     if not formula.has(x):
         return tidy(formula)
-    here = formula.subs(x, at)
     if at.has(Float):
-        return here if here.is_Rational else _rounded(formula, x, at, here)
+        return _rounded(formula, x, at)
+    here = formula.subs(x, at)
     if here.has(sp.nan, sp.zoo, oo, -oo, AccumBounds):
         here = sp.limit(elementary(formula), x, at, side)
     return tidy(here)
 
 
-def _rounded(formula: Expr, x: Symbol, at: Float, here: Expr) -> Expr:
-    if vanishes_at(formula, x, at):
-        return Integer(0)
-    number = decimal(constant(here, DIGITS + 5), DIGITS)
+def _rounded(formula: Expr, x: Symbol, at: Float) -> Expr:
+    exact = constant_at(formula, x, at)
+    if exact is not None:
+        return tidy(exact)
+    number = named(enclosed_at(formula, x, at), DIGITS)
     if number is None:
         raise NoMethodError(f"no method to tell the value of {formula} at {at.n(6)} from 0")
     return number

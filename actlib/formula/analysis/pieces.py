@@ -11,14 +11,26 @@ import sympy as sp
 from sympy import Abs, Expr, Float, Heaviside, Integer, Max, Piecewise, Symbol, oo
 from sympy.core.relational import Relational
 
-from actlib.formula.analysis.closed_forms import factors
-from actlib.formula.analysis.constants import UndecidedSignError, between, compare, ordered, sign
+from actlib.formula.analysis.constants import between, compare, ordered, sign
 from actlib.formula.analysis.formulas import compiled
-from actlib.formula.analysis.identities import SMOOTH, SWITCHES, vanishes_as_rational
-from actlib.formula.analysis.refusals import NoMethodError
-from actlib.formula.analysis.zeros import ORIGINS, zeros
+from actlib.formula.analysis.identities import SMOOTH, SWITCHES
+from actlib.formula.analysis.places import assert_bounded, in_order, sign_at_place
+from actlib.formula.analysis.refusals import NoMethodError, UndecidedSignError
+from actlib.formula.analysis.zeros import zeros
 
-__all__ = ["LINE", "Piece", "between", "checked", "expression", "piece_at", "pieces", "resolved", "switching_points"]
+__all__ = [
+    "LINE",
+    "Piece",
+    "between",
+    "checked",
+    "expression",
+    "piece_at",
+    "pieces",
+    "resolved",
+    "roots_at",
+    "switching_functions",
+    "switching_points",
+]
 
 LINE = (-oo, oo)
 
@@ -81,7 +93,7 @@ def pieces(expr: Expr, x: Symbol, within: tuple[Expr, Expr] = LINE) -> tuple[Pie
         _assert_defined(formula, x, low, high)
         if low != within[0]:
             _assert_value(resolved(expr, x, low), x, low)
-        if found and found[-1].formula == formula and _same_at(expr, x, low, formula):
+        if found and found[-1].formula == formula and _same_at(expr, x, low, formula) and not roots_at(formula, x, low):
             found[-1] = Piece(found[-1].low, high, formula)
         else:
             found.append(Piece(low, high, formula))
@@ -96,11 +108,7 @@ def _assert_defined(formula: Expr, x: Symbol, low: Expr, high: Expr) -> None:
             continue
         divides = node.is_Pow and node.exp.is_negative
         rooted = not node.is_Pow or not node.exp.is_Integer
-        if (
-            not (divides or rooted)
-            or (base.is_negative and not rooted)
-            or (base.is_nonnegative and not divides and node.is_Pow)
-        ):
+        if not (divides or rooted) or (base.is_negative and not rooted):
             continue
         places = zeros(base, x, low, high)
         if rooted and (places is None or len(places) == 0 or node.is_Pow):
@@ -117,8 +125,22 @@ def _assert_defined(formula: Expr, x: Symbol, low: Expr, high: Expr) -> None:
         compiled(formula, (x,))
 
 
+def _roots(expr: Expr, x: Symbol) -> list[Expr]:
+    """The roots in a formula, and the powers that hang on x, of what may be 0."""
+    found = [node for node in expr.atoms(sp.Pow) if not isinstance(node, sp.exp) and not node.exp.is_Integer]
+    return sorted((n for n in found if n.base.has(x) and not n.base.is_positive), key=sp.default_sort_key)
+
+
+def roots_at(formula: Expr, x: Symbol, at: Expr) -> list[Expr]:
+    """The roots in a formula without cases of what is 0 at a point: there it is not smooth, or has to be looked at."""
+    return [node for node in _roots(formula, x) if sign_at(node.base, x, at) == 0]
+
+
 def _assert_value(formula: Expr, x: Symbol, at: Expr) -> None:
     """Raises a ValueError unless a formula is real and finite at a point."""
+    if at.has(Float):
+        assert_bounded(formula, x, at)
+        return
     value = formula.subs(x, at)
     if value.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds) or value.is_extended_real is False:
         raise ValueError(f"{formula} has the value {value} at {at}; expected is a real number")
@@ -128,6 +150,8 @@ def _same_at(expr: Expr, x: Symbol, at: Expr, formula: Expr) -> bool:
     here = resolved(expr, x, at)
     if here == formula:
         return True
+    if at.has(Float):
+        return sign_at_place(here - formula, x, at) == 0
     values = here.subs(x, at), formula.subs(x, at)
     if any(value.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds) for value in values):
         return False
@@ -140,12 +164,12 @@ def _same_at(expr: Expr, x: Symbol, at: Expr, formula: Expr) -> bool:
 def switching_points(expr: Expr, x: Symbol, within: tuple[Expr, Expr] = LINE) -> list[Expr]:
     """Where the cases of a formula may meet, in ascending order."""
     points: list[Expr] = []
-    for switch in _switching_functions(expr, x):
+    for switch in switching_functions(expr, x):
         for piece in pieces(switch, x, within):
             ends = [end for end in (piece.low, piece.high) if end not in within]
             found = zeros(piece.formula, x, piece.low, piece.high) or ()
             points += [p for p in (*ends, *found) if all(_apart(p, q) for q in points)]
-    return sorted(points, key=ordered(lambda p: p))
+    return in_order(sorted(points, key=ordered(lambda p: p)))
 
 
 def _apart(p: Expr, q: Expr) -> bool:
@@ -157,9 +181,9 @@ def _apart(p: Expr, q: Expr) -> bool:
         raise
 
 
-def _switching_functions(expr: Expr, x: Symbol) -> list[Expr]:
-    """The functions of x whose sign decides which case holds."""
-    found = set()
+def switching_functions(expr: Expr, x: Symbol) -> list[Expr]:
+    """The functions of x whose sign decides which case holds, and those that are never negative under a root."""
+    found = {node.base for node in _roots(expr, x) if node.base.is_nonnegative}
     for node in expr.atoms(*SWITCHES):
         if isinstance(node, Piecewise):
             relations = {r for _, condition in node.args for r in condition.atoms(Relational)}
@@ -200,26 +224,7 @@ def resolved(expr: Expr, x: Symbol, at: Expr) -> Expr:
 
 def sign_at(formula: Expr, x: Symbol, at: Expr) -> int:
     """The sign of a formula at a point: 0 at a number that is one of its zeros without closed form, too."""
-    try:
-        return sign(formula.subs(x, at))
-    except UndecidedSignError:
-        if at.has(Float) and vanishes_at(formula, x, at):
-            return 0
-        raise
-
-
-def vanishes_at(formula: Expr, x: Symbol, at: Float) -> bool:
-    """Whether a number is a zero of a formula by what it is: a zero of one of its factors."""
-    if vanishes_as_rational(formula):
-        return True
-    origin = ORIGINS.get(at)
-    return origin is not None and any(
-        _same_zero(factor.formula, origin, x) for factor in factors(formula, x) if factor.formula.has(x)
-    )
-
-
-def _same_zero(a: Expr, b: Expr, x: Symbol) -> bool:
-    return a == b or a == -b or not sp.cancel(sp.together(a / b)).has(x)
+    return sign_at_place(formula, x, at) if at.has(Float) and formula.has(x) else sign(formula.subs(x, at))
 
 
 def _holds(condition: sp.Basic, x: Symbol, at: Expr) -> bool:

@@ -7,13 +7,12 @@ from sympy import Expr, Integer, Interval, Symbol, oo
 
 from actlib.formula.analysis import equality, extremes
 from actlib.formula.analysis import limits as ends
-from actlib.formula.analysis.constants import absolute, compare, ordered, sign
+from actlib.formula.analysis.constants import absolute, ordered, sign
 from actlib.formula.analysis.deadline import timed
 from actlib.formula.analysis.equality import Equality
-from actlib.formula.analysis.identities import SWITCHES
 from actlib.formula.analysis.limits import difference, one_sided
-from actlib.formula.analysis.pieces import LINE, checked, expression, piece_at, pieces, resolved
-from actlib.formula.analysis.refusals import InfinitelyManyError, NotDecidedError
+from actlib.formula.analysis.pieces import LINE, checked, expression, piece_at, pieces, resolved, switching_functions
+from actlib.formula.analysis.refusals import InfinitelyManyError, NoMethodError, NotDecidedError
 from actlib.formula.analysis.results import Bound, Extremum, Kink, Point, Saturation
 from actlib.formula.analysis.stretches import Cycle, N, Stretch, cuts, cycle, generic, kinks_within, point, split
 from actlib.formula.analysis.taylor import polynomial
@@ -111,7 +110,7 @@ def _is_critical(expr: Expr, x: Symbol, cut: Expr, turns: Cycle | None) -> bool:
 def kinks(expr: Expr, x: Symbol) -> list[Kink]:
     """The points where pieces meet and some derivative jumps, with the jumps of value and slope."""
     expr = checked(expr, x)
-    if not expr.has(*SWITCHES):
+    if not switching_functions(expr, x):
         pieces(expr, x)
         return []
     turns = cycle(expr, x)
@@ -160,7 +159,10 @@ def value_range(expr: Expr, x: Symbol) -> sp.Set:
     formula is continuous.
     """
     low, low_attained, high, high_attained = extremes.span(checked(expr, x), x)
-    return Interval(low, high, not low_attained, not high_attained)
+    found = Interval(low, high, not low_attained, not high_attained)
+    if low.has(sp.Float) and high.has(sp.Float) and not isinstance(found, Interval):
+        raise NoMethodError(f"no method to tell the smallest value, {low.n(6)}, from the largest")
+    return found
 
 
 @timed
@@ -200,12 +202,10 @@ def _joined(merged: list[list], turns: Cycle) -> list[list]:
     if len(merged) == 1:
         return [[-oo, oo, True, True, first[4]]]
     if first[4] == last[4]:  # where a period begins, the formula is smooth and not flat
-        merged = [*merged[1:-1], [last[0], first[1] + turns.length, last[2], first[3], last[4]]]
+        merged = [*merged[1:-1], [last[0], first[1], last[2], first[3], last[4]]]
     found = []
     for low, high, low_open, high_open, rises in merged:
-        start, stop = turns.everywhere(low), turns.everywhere(high)
-        stop += turns.length if compare(stop.subs(N, 0), start.subs(N, 0)) <= 0 else 0
-        found.append([start, stop, low_open, high_open, rises])
+        found.append([*turns.between(low, high), low_open, high_open, rises])
     return sorted(found, key=ordered(lambda m: m[0].subs(N, 0)))
 
 

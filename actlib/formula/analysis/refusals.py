@@ -1,6 +1,6 @@
 """Why something is not said: refusals are ValueErrors with words for the reader."""
 
-__all__ = ["InfinitelyManyError", "NoMethodError", "NotDecidedError", "RefusedError"]
+__all__ = ["InfinitelyManyError", "NoMethodError", "NotDecidedError", "RefusedError", "UndecidedSignError"]
 
 
 class RefusedError(ValueError):
@@ -13,6 +13,10 @@ class InfinitelyManyError(RefusedError):
 
 class NoMethodError(RefusedError):
     """No method here decides it."""
+
+
+class UndecidedSignError(RefusedError):
+    """A sign that depends on parameters, or that no precision tells from 0."""
 
 
 class NotDecidedError(RefusedError):

@@ -12,13 +12,14 @@ import sympy as sp
 from sympy import Expr, Float, Integer, Rational, Symbol, oo
 
 from actlib.formula.analysis.closed_forms import period, waves
-from actlib.formula.analysis.constants import DIGITS, between, compare, decimal, sign
+from actlib.formula.analysis.constants import between, compare, sign
 from actlib.formula.analysis.equality import decided
-from actlib.formula.analysis.formulas import constant
+from actlib.formula.analysis.formulas import constant, enclosure
 from actlib.formula.analysis.identities import smooth_everywhere
 from actlib.formula.analysis.limits import derived, difference, is_finite, one_sided, value
-from actlib.formula.analysis.pieces import LINE, Piece, pieces, resolved
-from actlib.formula.analysis.refusals import NoMethodError, RefusedError
+from actlib.formula.analysis.pieces import LINE, Piece, pieces, resolved, roots_at, sign_at, switching_functions
+from actlib.formula.analysis.places import DIGITS, assert_bounded, in_order, named
+from actlib.formula.analysis.refusals import NoMethodError, RefusedError, UndecidedSignError
 from actlib.formula.analysis.results import Kink, Point
 from actlib.formula.analysis.zeros import zeros
 from actlib.formula.primitives import elementary
@@ -38,7 +39,8 @@ class Cycle:
 
     Attributes:
         length: Of a period.
-        start: Where the one begins that is looked at; the formula is smooth and its slope not 0 there.
+        start: Where the one begins that is looked at: the formula is smooth there, and it and its slope are not 0,
+            nor its curvature, unless it is straight all around.
         drift: By how much the formula rises over one period.
     """
 
@@ -58,22 +60,40 @@ class Cycle:
             return self._least(place) + self.length * N
         while compare(least, self.length) >= 0:
             least -= self.length
-        while compare(least, 0) < 0:
+        while compare(least, Integer(0)) < 0:
             least += self.length
         return sp.expand(least) + self.length * N
 
+    def between(self, low: Expr, high: Expr) -> tuple[Expr, Expr]:
+        """The ends of a stretch of this period, and of its like in all others."""
+        start, stop = self.everywhere(low), self.everywhere(high)
+        return start, stop + self.length if compare(stop.subs(N, 0), start.subs(N, 0)) <= 0 else stop
+
     def _least(self, place: Expr) -> Float:
         """A number without closed form, less whole periods."""
-        periods = sp.floor(place / self.length)
-        return decimal(constant(place - periods * self.length, DIGITS + 4), DIGITS)
+        ends = (constant(place, DIGITS) / constant(self.length, DIGITS)).rationals()
+        periods = {sp.floor(end) for end in ends}
+        if len(periods) > 1:
+            raise NoMethodError(f"no method to tell {place.n(6)} from the end of a period")
+        return _difference(place, periods.pop() * self.length, DIGITS)
 
     def risen(self, number: Expr, place: Expr) -> Expr:
         """A value at a place of this period, and its like in all others."""
         if self.drift == 0:
             return number
         periods = sp.expand((self.everywhere(place) - place).subs(N, 0) / self.length)
-        here = number - sp.floor(periods + sp.S.Half) * -self.drift
-        return (decimal(constant(here, DIGITS), DIGITS - 6) if here.has(Float) else sp.expand(here)) + self.drift * N
+        less = sp.floor(periods + sp.S.Half) * -self.drift
+        if number.has(Float) or less.has(Float):
+            return _difference(number, less, DIGITS - 6) + self.drift * N
+        return sp.expand(number - less) + self.drift * N
+
+
+def _difference(a: Expr, b: Expr, digits: int) -> Float:
+    """Of two numbers, one of which is decimal."""
+    found = named(lambda: enclosure(a) - enclosure(b), digits)
+    if found is None:
+        raise NoMethodError(f"no method to tell {a.n(6)} from {b.n(6)}")
+    return found
 
 
 @lru_cache(maxsize=256)
@@ -90,11 +110,28 @@ def cycle(expr: Expr, x: Symbol) -> Cycle | None:
     while any(rest.subs(x, x + length / k) == rest for k in (2, 3)):
         length /= next(k for k in (2, 3) if rest.subs(x, x + length / k) == rest)
     drift = sp.expand(sp.Add(*linear) / x * length)
-    for start in (Rational(k, 7) for k in range(-1, -40, -1)):
-        slope = derived(resolved(expr, x, start), x, 1)
-        if sign(slope.subs(x, start)) != 0:
-            return Cycle(length, start, drift)
-    raise NoMethodError(f"no method to find where {expr} is not flat")
+    starts = [(Rational(k, 7), straight) for straight in (False, True) for k in range(-1, -40, -1)]
+    start = next((s for s, straight in starts if _is_plain(expr, x, s, straight)), None)
+    if start is None:
+        raise NoMethodError(f"no method to find where {expr} is not flat")
+    return Cycle(length, start, drift)
+
+
+def _is_plain(expr: Expr, x: Symbol, at: Rational, straight: bool) -> bool:
+    """Whether nothing that is asked for lies at a place: no zero, extremum, inflection, and no cases meet.
+
+    A formula that is straight around the place serves if that is allowed.
+    """
+    try:
+        if any(sign_at(resolved(f, x, at), x, at) == 0 for f in switching_functions(expr, x)):
+            return False
+        formula = resolved(expr, x, at)
+        bends = derived(formula, x, 2)
+        if straight and not bends.has(x):
+            return bends == 0 and all(sign(derived(formula, x, k).subs(x, at)) for k in (0, 1))
+        return all(sign(derived(formula, x, k).subs(x, at)) for k in (0, 1, 2))
+    except UndecidedSignError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -117,7 +154,7 @@ def split(expr: Expr, x: Symbol, k: int, within: tuple[Expr, Expr] = LINE) -> tu
         if places is None:
             found.append(Stretch(piece.low, piece.high, piece, 0))
             continue
-        for low, high in pairwise([piece.low, *places, piece.high]):
+        for low, high in pairwise(in_order([piece.low, *places, piece.high])):
             found.append(Stretch(low, high, piece, _sign_between(slope, x, low, high)))
     return tuple(found)
 
@@ -128,6 +165,8 @@ def _sign_between(slope: Expr, x: Symbol, low: Expr, high: Expr) -> int:
     points = [between(low, high)]
     if low == -oo and high == oo:
         points += [Integer(1), Integer(-1)]
+    elif low.has(Float) or high.has(Float):
+        pass
     elif high == oo:
         points += [low + 1, *([Integer(0), low / 2] if low.is_negative else [])]
     elif low == -oo:
@@ -186,10 +225,23 @@ def _contact(expr: Expr, x: Symbol, left: Piece, right: Piece) -> Expr:
 
 def _analytic_at(formula: Expr, x: Symbol, at: Expr) -> bool:
     """Whether a formula that has a limit at a point is analytic there: it has a value, or is a quotient that has."""
+    if any(not _is_even_power(root, x, at) for root in roots_at(formula, x, at)):
+        return False
+    if at.has(Float):
+        assert_bounded(formula, x, at)
+        return True
     here = formula.subs(x, at)
     if not here.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds):
         return True
     return all(map(smooth_everywhere, sp.fraction(sp.together(elementary(formula)))))
+
+
+def _is_even_power(root: Expr, x: Symbol, at: Expr) -> bool:
+    """Whether a root of what is 0 at a point is there an even power of x - at, times what is not 0."""
+    for m in range(1, HIGHEST_ORDER + 1):
+        if sign_at(derived(root.base, x, m), x, at):
+            return bool((root.exp * m / 2).is_Integer and root.exp.is_positive)
+    return False
 
 
 def generic(jump: Expr) -> bool:

@@ -15,11 +15,8 @@ from sympy import Expr, Integer, Rational, Symbol, oo
 from actlib.formula.analysis import numbers, tails
 from actlib.formula.analysis.closed_forms import factors, is_real, period, wave_candidates, waves
 from actlib.formula.analysis.constants import (
-    PLACE_DIGITS,
-    UndecidedSignError,
     boxes,
     compare,
-    decimal,
     generic_sign,
     names,
     ordered,
@@ -28,10 +25,11 @@ from actlib.formula.analysis.deadline import check
 from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled, constant, enclosure, sign_of
 from actlib.formula.analysis.identities import is_zero, vanishes_as_rational
-from actlib.formula.analysis.refusals import InfinitelyManyError, NoMethodError, RefusedError
+from actlib.formula.analysis.places import Zero, in_order, sign_at_place
+from actlib.formula.analysis.refusals import InfinitelyManyError, NoMethodError, RefusedError, UndecidedSignError
 from actlib.formula.primitives import derivative
 
-__all__ = ["ORIGINS", "Cover", "Part", "cover", "covers", "repeated", "zeros"]
+__all__ = ["Cover", "Part", "cover", "covers", "repeated", "zeros"]
 
 BITS = 80
 """Of precision, to begin with."""
@@ -40,10 +38,6 @@ DEEPEST = 200
 """Times that an interval is halved before a zero in it counts as one that cannot be isolated."""
 
 HIGHEST_MULTIPLICITY = 12
-
-
-ORIGINS: dict[Expr, Expr] = {}
-"""Of which factor each number without closed form is the zero: the proof that another formula is 0 there."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +91,14 @@ def zeros(formula: Expr, x: Symbol, low: Expr, high: Expr) -> tuple[Expr, ...] |
         return _zeros_for_all(formula, x, low, high)
     found = [zero for part in covers(formula, x, low, high) for zero in part.zeros]
     try:
-        return tuple(sorted(dict.fromkeys(found), key=ordered(lambda zero: zero)))
+        ranked = sorted(sorted(dict.fromkeys(found), key=_has_decimals), key=ordered(lambda zero: zero))
+        return tuple(in_order([z for i, z in enumerate(ranked) if i == 0 or compare(ranked[i - 1], z) != 0]))
     except UndecidedSignError:
         raise NoMethodError(f"no method to tell apart all zeros of {formula}") from None
+
+
+def _has_decimals(number: Expr) -> bool:
+    return number.has(sp.Float)
 
 
 @lru_cache(maxsize=512)
@@ -251,6 +250,11 @@ class _Search:
         return found
 
     def _is_zero_at(self, at: Expr) -> bool:
+        if at.has(sp.Float):
+            try:
+                return sign_at_place(self.formula, self.x, at) == 0
+            except UndecidedSignError:
+                raise NoMethodError(f"no method to tell whether {self.formula} is 0 at {at.n(6)}") from None
         try:
             value = self.formula.subs(self.x, at)
             if value.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds):
@@ -261,10 +265,14 @@ class _Search:
                 return False
         except (ValueError, TypeError):
             return False
-        return not value.has(sp.Float) and is_zero(value)
+        return is_zero(value)
 
     def _multiplicity(self, at: Expr) -> int:
         for m in range(1, HIGHEST_MULTIPLICITY + 1):
+            if at.has(sp.Float):
+                if sign_at_place(self.derived(m), self.x, at):
+                    return m
+                continue
             value = self.derived(m).subs(self.x, at)
             if enclosure(value).sign():
                 return m
@@ -337,38 +345,13 @@ class _Search:
         return None
 
     def _enclosed(self, box: Enclosure, signs: list[int], start: Expr, stop: Expr) -> Part:
-        """The one zero in an interval on which the formula is monotone, by interval Newton steps."""
+        """The one zero in an interval on which the formula is monotone."""
         low, high = box.rationals()
-        with numbers.backend.precision(PLACE_DIGITS * 4 + 120):
-            around = Enclosure(enclosure(low).low, enclosure(high).high)
-            zero = None
-            while zero is None:
-                check()
-                around = self._step(around, signs)
-                low_, high_ = around.rationals()
-                zero = low_ if low_ == high_ else decimal(around, PLACE_DIGITS)
-                if max(abs(low_), abs(high_)) < Rational(1, 10**80):
-                    raise NoMethodError(f"no method to tell the zero of {self.formula} near 0 from 0")
-        inside = [compare(low_, start) >= 0, compare(high_, stop) <= 0]
-        if all(inside):
-            if isinstance(zero, sp.Float):
-                ORIGINS.setdefault(zero, self.formula)
+        found = Zero(self.formula, self.x, low, high, signs[0])
+        zero = found.name()
+        if compare(zero, start) > 0 > compare(zero, stop):
             return Part(low, high, 0, "zero", zero, 1)
         raise NoMethodError(f"no method to decide on which side of an end the zero of {self.formula} near {zero} is")
-
-    def _step(self, around: Enclosure, signs: list[int]) -> Enclosure:
-        middle = around.middle()
-        value = self.value(Enclosure(middle, middle))
-        newton = Enclosure(middle, middle) - value / self.slope(around)
-        closer = around.common(newton) or around
-        if closer.width() * 2 <= around.width():
-            return closer
-        sign = value.sign()
-        if sign == 0:
-            return Enclosure(middle, middle)
-        if sign is None:
-            raise NoMethodError(f"no method to find the sign of {self.formula} next to a zero")
-        return Enclosure(middle, around.high) if sign == signs[0] else Enclosure(around.low, middle)
 
 
 def repeated(formula: Expr, x: Symbol) -> tuple[Expr, Expr, tuple[Expr, ...] | None] | None:
