@@ -13,7 +13,7 @@ from actlib.formula.analysis.equality import Equality
 from actlib.formula.analysis.identities import SWITCHES
 from actlib.formula.analysis.limits import difference, one_sided
 from actlib.formula.analysis.pieces import LINE, checked, expression, piece_at, pieces, resolved
-from actlib.formula.analysis.refusals import InfinitelyManyError, NotDecidedError
+from actlib.formula.analysis.refusals import ArgumentError, InfinitelyManyError, NotDecidedError
 from actlib.formula.analysis.results import Bound, Extremum, Kink, Point, Saturation
 from actlib.formula.analysis.stretches import Cycle, N, Stretch, cuts, cycle, generic, kinks_within, point, split
 from actlib.formula.analysis.taylor import polynomial
@@ -269,10 +269,10 @@ def taylor(expr: Expr, x: Symbol, n: int) -> Expr:
     """
     expr = checked(expr, x)
     if isinstance(n, bool) or not isinstance(n, int) or n < 0:
-        raise ValueError(f"n is {n!r}; expected is an integer that is not negative")
+        raise ArgumentError(f"n is {n!r}; expected is an integer that is not negative")
     for kink in kinks(expr, x):
         if kink.x == 0 and kink.order < n:
-            raise ValueError(f"{expr} has {max(kink.order, 0)} derivatives at 0; expected are n = {n}")
+            raise ArgumentError(f"{expr} has {max(kink.order, 0)} derivatives at 0; expected are n = {n}")
     return polynomial(piece_at(expr, x, Integer(0)).formula, x, n)
 
 

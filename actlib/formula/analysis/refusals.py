@@ -1,6 +1,10 @@
 """Why something is not said: refusals are ValueErrors with words for the reader."""
 
-__all__ = ["InfinitelyManyError", "NoMethodError", "NotDecidedError", "RefusedError"]
+__all__ = ["ArgumentError", "InfinitelyManyError", "NoMethodError", "NotDecidedError", "RefusedError"]
+
+
+class ArgumentError(ValueError):
+    """The question cannot be asked: the words name what is wrong with an argument."""
 
 
 class RefusedError(ValueError):
