@@ -28,6 +28,7 @@ __all__ = [
     "is_finite",
     "limit",
     "one_sided",
+    "order_at",
     "rate",
     "value",
 ]
@@ -75,7 +76,7 @@ def one_sided(piece: Piece, k: int, x: Symbol, at: Expr, side: str = "+") -> Exp
 
 
 def difference(a: Expr, b: Expr, x: Symbol, at: Expr, sides: tuple[str, str] = ("+", "+")) -> Expr:
-    """The value of a less that of b at a point: exactly 0 where both are one, by what they are; nan if there is none."""
+    """The value of a less that of b at a point: exactly 0 where both are one, by what they are; nan if it has none."""
     if a == b and sides[0] == sides[1]:
         return Integer(0)
     if at.has(Float):
@@ -133,7 +134,8 @@ def _swing(c: Expr) -> Expr:
     wave = c.xreplace({tails.y: t})
     if wave.free_symbols != {t}:
         return _swing_for_all(wave, t)
-    _, start, turns = repeated(derived(wave, t, 1), t) or (None, None, None)
+    found = repeated(derived(wave, t, 1), t)
+    turns = found and found[2]
     if not turns:
         raise NoMethodError("no method for the values between which it oscillates towards infinity")
     values = [value(wave, t, at) for at in turns]
@@ -153,6 +155,16 @@ def _swing_for_all(wave: Expr, t: Symbol) -> Expr:
 def beside(formula: Expr, x: Symbol, at: Expr, side: str) -> Expr:
     """The formula in 1 / |x - at| on one side of a place: its limit there is one at infinity."""
     return formula.subs(x, at + (1 if side == "+" else -1) / x)
+
+
+def order_at(formula: Expr, x: Symbol, at: Expr) -> Expr | None:
+    """The order of the first derivative that is not 0, of a formula that is analytic at a place; None if unknown."""
+    try:
+        (growth, c), *_ = tails.shape(beside(formula, x, at, "+"), x, oo) or [(tails.ONE, None)]
+    except RefusedError:
+        return None
+    plain = c is not None and not growth.rate and growth.logs == 0 and not c.has(tails.y)
+    return -growth.power if plain and (-growth.power).is_Integer else None
 
 
 def asymptote(formula: Expr, x: Symbol, end: Expr) -> Expr | None:
