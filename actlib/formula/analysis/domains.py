@@ -1,11 +1,12 @@
 """Where a formula has a real value: at a point, and whether two formulas have one at the same points."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import sympy as sp
 from sympy import Expr, Piecewise, Rational, Symbol, oo
 
 from actlib.formula.analysis import numbers
+from actlib.formula.analysis.closed_forms import in_powers
 from actlib.formula.analysis.constants import between
 from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled, enclosure
@@ -84,6 +85,23 @@ def _is_evident(base: Expr, need: str) -> bool:
         return False
 
 
+def _unshared(a: Expr, b: Expr) -> set[tuple[Expr, str]]:
+    """What one of two formulas needs and the other not, but for divisors that are 0 at the same places."""
+    ours, theirs = _risks(a) - _risks(b), _risks(b) - _risks(a)
+    alike = {pair for pair in product(ours, theirs) if all(n == "not 0" for _, n in pair) and _are_0_together(*pair)}
+    return (ours | theirs) - {risk for pair in alike for risk in pair}
+
+
+def _are_0_together(first: tuple[Expr, str], second: tuple[Expr, str]) -> bool:
+    """Whether the quotient of two divisors is a number times exponentials."""
+    quotient, powers = in_powers(first[0] / second[0])
+    try:
+        parts = [f.as_base_exp()[0] for f in sp.Mul.make_args(sp.cancel(sp.together(quotient)))]
+    except (sp.PolynomialError, NotImplementedError):
+        return False
+    return all(base in powers or base.is_number or isinstance(base, sp.exp) for base in parts)
+
+
 def where_one_has_none(a: Expr, b: Expr) -> str | None:
     """A place, in words, at which one of two formulas has a value and the other none; None if there is no such place.
 
@@ -93,9 +111,7 @@ def where_one_has_none(a: Expr, b: Expr) -> str | None:
     symbols = (a - b).free_symbols | a.free_symbols | b.free_symbols
     if not all(s.is_extended_real for s in symbols):
         a, b = elementary(a), elementary(b)
-    if _risks(a) == _risks(b) and not (a - b).has(*SWITCHES):
-        return None
-    if not _risks(a) | _risks(b):
+    if not _unshared(a, b) and (not _risks(a) or not (a - b).has(*SWITCHES)):
         return None
     if len(symbols) != 1:
         raise RefusedError(UNDECIDED)
@@ -108,7 +124,7 @@ def where_one_has_none(a: Expr, b: Expr) -> str | None:
             return place
     for low, high in pairwise([-oo, *meets, oo]):
         cases = [resolved(f, v, between(low, high)) for f in (a, b)]
-        for base, need in _risks(cases[0]) ^ _risks(cases[1]):
+        for base, need in _unshared(*cases):
             if (place := _fails(base, need, cases, v, low, high)) is not None:
                 return place
     return None

@@ -22,6 +22,9 @@ __all__ = ["LINE", "Piece", "between", "checked", "expression", "piece_at", "pie
 
 LINE = (-oo, oo)
 
+LARGEST_NUMBER = 10**1000
+LARGEST_EXPONENT = 10**5
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -37,6 +40,7 @@ def expression(expr: Expr) -> Expr:
 
     Raises:
         ValueError: It is none.
+        NoMethodError: The numbers in it are so large that to work with them cannot be interrupted.
     """
     try:
         result = sp.sympify(expr)
@@ -44,6 +48,10 @@ def expression(expr: Expr) -> Expr:
         raise ArgumentError(f"got {expr!r}; expected is a SymPy formula") from error
     if isinstance(expr, (bool, str)) or not isinstance(result, Expr) or result.is_Matrix:
         raise ArgumentError(f"got {expr!r}; expected is a SymPy formula")
+    if any(max(abs(n.p), n.q) > LARGEST_NUMBER for n in result.atoms(sp.Rational)):
+        raise NoMethodError("no method for numbers of more than a thousand digits")
+    if any(e.exp.is_Rational and max(abs(e.exp.p), e.exp.q) > LARGEST_EXPONENT for e in result.atoms(sp.Pow)):
+        raise NoMethodError(f"no method for powers beyond {LARGEST_EXPONENT}")
     return result
 
 

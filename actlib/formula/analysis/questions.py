@@ -299,7 +299,7 @@ def taylor(expr: Expr, x: Symbol, n: int) -> Expr:
         raise ArgumentError(f"n is {n!r}; expected is an integer that is not negative")
     for kink in _kinks(expr, x):
         if kink.order < n and compare(kink.x.subs(N, 0), Integer(0)) == 0:
-            if kink.order >= 0 and _swings(expr, x, Integer(0), kink.order + 1):
+            if kink.order >= 0 and cycle(expr, x) is None and _swings(expr, x, Integer(0), kink.order + 1):
                 raise NoMethodError(
                     f"no method for derivative {kink.order + 1} of {expr} at 0, next to which it swings"
                 )
