@@ -14,7 +14,7 @@ from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled, enclosure
 from actlib.formula.analysis.limits import derived
 from actlib.formula.analysis.pieces import LINE, checked, pieces
-from actlib.formula.analysis.refusals import InfinitelyManyError, RefusedError
+from actlib.formula.analysis.refusals import ArgumentError, InfinitelyManyError, RefusedError
 from actlib.formula.analysis.results import Shown, short, typeset
 from actlib.formula.analysis.stretches import cycle, point
 from actlib.formula.analysis.zeros import Cover, Part, covers
@@ -121,7 +121,7 @@ def certificate(expr: Expr, x: Symbol, order: int = 1) -> Certificate:
     """
     expr = checked(expr, x)
     if isinstance(order, bool) or not isinstance(order, int) or order < 0:
-        raise ValueError(f"the order is {order!r}; expected is an integer that is not negative")
+        raise ArgumentError(f"the order is {order!r}; expected is an integer that is not negative")
     if expr.free_symbols - {x}:
         raise RefusedError(f"no certificate for {expr}, which has parameters; substitute numbers")
     turns = cycle(expr, x)

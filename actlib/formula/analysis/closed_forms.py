@@ -15,7 +15,18 @@ from actlib.formula.analysis.formulas import sign_of
 from actlib.formula.analysis.refusals import NotDecidedError
 from actlib.formula.primitives import Phi, elementary
 
-__all__ = ["Factor", "factors", "in_powers", "is_real", "period", "tidy", "waves", "without_towers"]
+__all__ = [
+    "Factor",
+    "factors",
+    "in_powers",
+    "is_real",
+    "period",
+    "simplified",
+    "tidy",
+    "wave_candidates",
+    "waves",
+    "without_towers",
+]
 
 LONGEST = 600
 """Operations of a formula that is still factored."""
@@ -28,6 +39,12 @@ LARGE = 20
 
 LONGEST_NUMBER = 60
 """Operations of a constant that is still simplified."""
+
+LARGEST_NUMBER = 10**5
+"""In what is simplified: of larger ones, SymPy takes exponentials, in which nothing can be interrupted."""
+
+HIGHEST_DEGREE = 200
+"""Of what is factored: libraries in C do that, which cannot be interrupted either."""
 
 PATIENCE_FOR_NUMBERS = 1
 """Seconds for that."""
@@ -57,7 +74,7 @@ def factors(formula: Expr, x: Symbol) -> tuple[Factor, ...]:
     hidden = {p: sp.Dummy("Phi") for p in formula.atoms(Phi) if p.has(x)}  # 2 - erfc(x) would lose all its digits
     plain = elementary(formula.xreplace(hidden))
     try:
-        if sp.count_ops(plain) > LONGEST:
+        if sp.count_ops(plain) > LONGEST or _degree(plain) > HIGHEST_DEGREE:
             raise NotDecidedError
         with limit(PATIENCE):
             found = _factored(plain, x, {symbol: p for p, symbol in hidden.items()})
@@ -68,6 +85,17 @@ def factors(formula: Expr, x: Symbol) -> tuple[Factor, ...]:
             Factor(_shortest(f.formula, formula), f.candidates, f.complete) if f.formula.has(x) else f for f in found
         ]
     return tuple(found)
+
+
+def _degree(expr: Expr) -> Expr:
+    """A bound for the degree of a formula in all that stands in it."""
+    if expr.is_Add:
+        return max(map(_degree, expr.args))
+    if expr.is_Mul:
+        return sum(map(_degree, expr.args))
+    if expr.is_Pow and expr.exp.is_Rational:
+        return _degree(expr.base) * max(abs(expr.exp), 1)
+    return max(map(_degree, expr.args), default=Integer(0 if expr.is_number else 1))
 
 
 def _factored(plain: Expr, x: Symbol, hidden: dict[Symbol, Expr]) -> list[Factor]:
@@ -159,7 +187,7 @@ def is_real(value: Expr) -> bool:
 
 
 def in_powers(expr: Expr) -> tuple[Expr, dict[Symbol, Expr]]:
-    """Exponentials as small integer powers of new positive symbols, so that the formula is rational in them.
+    """Exponentials as small integer powers of new symbols, so that the formula is rational in them.
 
     Returns:
         The formula, and for each symbol the exponent of what it stands for. Some are constants: exp(10000) would be the
@@ -176,11 +204,16 @@ def in_powers(expr: Expr) -> tuple[Expr, dict[Symbol, Expr]]:
                 result *= sp.exp(n * rest) if few else _constant_power(n * rest, exponents)
                 continue
             unit = units[rest] if most[rest] <= MOST_POWERS * units[rest] else abs(n)
-            result *= exponents.setdefault(unit * rest, sp.Dummy("E", positive=True)) ** (n / unit)
+            result *= exponents.setdefault(unit * rest, _new_power(unit * rest)) ** (n / unit)
         return result
 
     replaced = expr.xreplace({e: as_power(e.exp) for e in sp.ordered(expr.atoms(sp.exp))})
     return replaced, {symbol: exponent for exponent, symbol in exponents.items()}
+
+
+def _new_power(exponent: Expr) -> Symbol:
+    """A symbol for an exponential: positive only where its exponent is real."""
+    return sp.Dummy("E", positive=True) if exponent.is_extended_real else sp.Dummy("E", zero=False)
 
 
 def _units(expr: Expr) -> tuple[dict[Expr, Rational], dict[Expr, Rational]]:
@@ -195,7 +228,7 @@ def _units(expr: Expr) -> tuple[dict[Expr, Rational], dict[Expr, Rational]]:
 def _constant_power(exponent: Expr, exponents: dict[Expr, Symbol]) -> Expr:
     """A symbol for the exponential of a constant."""
     size = abs(exponent)
-    symbol = exponents.setdefault(size, sp.Dummy("E", positive=True))
+    symbol = exponents.setdefault(size, _new_power(size))
     return symbol if exponent == size else 1 / symbol
 
 
@@ -257,7 +290,7 @@ def tidy(value: Expr) -> Expr:
         return value
     try:
         with limit(PATIENCE_FOR_NUMBERS):
-            forms = [value, plain, sp.simplify(plain)]
+            forms = [value, plain, simplified(plain)]
     except NotDecidedError:
         return value
     if plain.has(sp.LambertW):
@@ -265,6 +298,24 @@ def tidy(value: Expr) -> Expr:
     if forms[2].has(sp.erf, sp.erfc) and not value.has(sp.erf, sp.erfc):
         forms = forms[:1]
     return min(forms, key=sp.count_ops)
+
+
+def simplified(expr: Expr) -> Expr:
+    """What SymPy makes of a formula; the formula itself if there are numbers in it that are too large for that."""
+    numbers = {n for e in expr.atoms(sp.exp, sp.Pow) for n in e.args if n.is_number} | expr.atoms(Rational)
+    if any(_is_large(n) for n in numbers) or _degree(expr) > HIGHEST_DEGREE:
+        return expr
+    try:
+        return sp.simplify(expr)
+    except (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError):
+        return expr
+
+
+def _is_large(number: Expr) -> bool:
+    size = number.as_coeff_Mul()[0] if number.is_Mul else number
+    if size.is_Rational:
+        return abs(size) > LARGEST_NUMBER
+    return any(_is_large(part) for part in number.args)
 
 
 def without_towers(plain: Expr) -> Expr:

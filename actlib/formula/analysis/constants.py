@@ -17,7 +17,7 @@ from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled, constant, enclosure, sign_of
 from actlib.formula.analysis.identities import is_zero
 from actlib.formula.analysis.places import order
-from actlib.formula.analysis.refusals import NoMethodError, UndecidedSignError
+from actlib.formula.analysis.refusals import ArgumentError, NoMethodError, UndecidedSignError
 
 __all__ = ["absolute", "between", "compare", "extreme", "generic_sign", "names", "ordered", "sign", "trials"]
 
@@ -37,7 +37,7 @@ def trials(free: Iterable[Symbol]) -> list[dict[Symbol, Rational]]:
     for i, symbol in enumerate(symbols):
         values = [Rational(3, 8), Rational(13, 8), Integer(5)]
         if symbol.is_integer or (symbol.is_positive and symbol.is_negative):
-            raise ValueError(f"{symbol} is {symbol.assumptions0}; expected is a parameter that is real or positive")
+            raise ArgumentError(f"{symbol} is {symbol.assumptions0}; expected is a parameter that is real or positive")
         if symbol.is_nonpositive:
             values = [-v for v in values]
         elif not symbol.is_nonnegative:

@@ -5,17 +5,21 @@ browser, the loops of this package look at the clock themselves, and the page en
 """
 
 import functools
+import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from actlib.formula.analysis.refusals import NotDecidedError
+from actlib.formula.analysis.refusals import ArgumentError, NoMethodError, NotDecidedError, RefusedError
 
 __all__ = ["SECONDS", "check", "limit", "timed"]
 
 SECONDS = 20
 """What every question may take."""
+
+LONGEST_WORDS = 200
+"""Of what another library says."""
 
 _state = threading.local()
 
@@ -93,11 +97,30 @@ def check() -> None:
 
 
 def timed(question: Callable) -> Callable:
-    """A question that takes no longer than `SECONDS`; questions that it asks count as its own."""
+    """A question that takes no longer than `SECONDS`; questions that it asks count as its own.
+
+    Whatever breaks on the way to its answer, here or in SymPy, is a refusal: only what is wrong with its arguments is
+    an error of another kind.
+    """
+    signature = inspect.signature(question)
 
     @functools.wraps(question)
     def asked(*args, **kwargs):
-        with limit(SECONDS):
-            return question(*args, **kwargs)
+        signature.bind(*args, **kwargs)
+        try:
+            with limit(SECONDS):
+                return question(*args, **kwargs)
+        except (RefusedError, ArgumentError):
+            raise
+        except Exception as error:
+            raise NoMethodError(f"no method: on the way to the answer, {_what_broke(error)}") from error
 
     return asked
+
+
+def _what_broke(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "the formula was nested too deep"
+    if isinstance(error, (MemoryError, OverflowError)):
+        return "a number became too large"
+    return f"a step failed ({str(error)[:LONGEST_WORDS] or type(error).__name__})"

@@ -8,8 +8,12 @@ from functools import reduce
 from sympy import Rational
 
 from actlib.formula.analysis import numbers
+from actlib.formula.analysis.refusals import NoMethodError
 
 __all__ = ["Enclosure", "finite", "least", "most", "rounded"]
+
+LARGEST_EXPONENT = 100_000
+"""Of two, in a number that becomes a fraction: much larger ones take minutes in which nothing can be interrupted."""
 
 
 class Enclosure:
@@ -130,8 +134,16 @@ class Enclosure:
         return 0 if self.low == 0 and self.high == 0 else None
 
     def rationals(self) -> tuple[Rational, Rational]:
-        """The ends of a bounded enclosure as rational numbers."""
+        """The ends of a bounded enclosure as rational numbers.
+
+        Raises:
+            NoMethodError: They are infinite, too large or too near 0 for that.
+        """
+        if not (finite(self.low) and finite(self.high)):
+            raise NoMethodError("no method for a number of which no bounds are known")
         parts = [numbers.backend.parts(end) for end in (self.low, self.high)]
+        if any(abs(e) > LARGEST_EXPONENT for _, e in parts):
+            raise NoMethodError(f"no method for numbers beyond 2^{LARGEST_EXPONENT}, or as near 0")
         low, high = (Rational(m) * Rational(2) ** e for m, e in parts)
         return low, high
 

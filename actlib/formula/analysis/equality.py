@@ -7,16 +7,19 @@ import sympy as sp
 from sympy import Expr, Piecewise, Rational, Symbol, oo
 
 from actlib.formula.analysis import numbers
+from actlib.formula.analysis.closed_forms import simplified
 from actlib.formula.analysis.constants import between
+from actlib.formula.analysis.domains import UNDECIDED, has_value, where_one_has_none
 from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled, enclosure
 from actlib.formula.analysis.identities import LONGEST, SWITCHES, constant_in, vanishes_as_rational
 from actlib.formula.analysis.pieces import resolved, switching_points
 from actlib.formula.analysis.places import vanishes_at
+from actlib.formula.analysis.refusals import RefusedError
 from actlib.formula.analysis.results import Shown
 from actlib.formula.primitives import elementary
 
-__all__ = ["Equality", "decided"]
+__all__ = ["Equality", "compared", "decided"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +40,7 @@ class Equality(Shown):
 
 
 def decided(a: Expr, b: Expr) -> Equality:
-    """Whether two formulas are equal, by proof or counterexample."""
+    """Whether two formulas are equal where both have a value, by proof or counterexample."""
     if a == b:
         return Equality(True, "they are the same formula")
     difference = a - b
@@ -46,7 +49,7 @@ def decided(a: Expr, b: Expr) -> Equality:
         if finite[0] != finite[1]:
             return Equality(False, "one of them is infinite")
         return Equality(None, "there are infinities in them")
-    point = _counterexample(difference)
+    point = _counterexample(a, b)
     if point is not None:
         return Equality(False, point)
     way = _vanishing(difference)
@@ -55,8 +58,21 @@ def decided(a: Expr, b: Expr) -> Equality:
     return Equality(None, "no proof was found, and no point at which they differ")
 
 
-def _counterexample(difference: Expr) -> str | None:
-    """A point at which the enclosure of the difference does not hold 0, in words."""
+def compared(a: Expr, b: Expr) -> Equality:
+    """Whether two formulas are equal, and have values at the same places."""
+    found = decided(a, b)
+    if not found.holds or a == b:
+        return found
+    try:
+        place = where_one_has_none(a, b)
+    except RefusedError:
+        return Equality(None, UNDECIDED)
+    return found if place is None else Equality(False, place)
+
+
+def _counterexample(a: Expr, b: Expr) -> str | None:
+    """A point at which both have a value, and the enclosure of the difference does not hold 0; in words."""
+    difference = a - b
     symbols = tuple(sorted(difference.free_symbols, key=lambda s: s.name))
     if any(s.is_integer or s.is_extended_real is False for s in symbols):
         return None
@@ -72,7 +88,8 @@ def _counterexample(difference: Expr) -> str | None:
         with numbers.backend.precision(200):
             value: Enclosure = function(*map(enclosure, point))
             finite = abs(value).high < numbers.backend.infinity
-        if finite and value.sign():
+        values = dict(zip(symbols, point, strict=True))
+        if finite and value.sign() and has_value(a, values) and has_value(b, values):
             where = ", ".join(f"{s} = {v}" for s, v in zip(symbols, point, strict=True))
             return f"they differ at {where}" if symbols else "they are different numbers"
     return None
@@ -99,7 +116,7 @@ def _vanishing(expr: Expr) -> str | None:
     if variable is not None:
         return f"the difference has the derivative 0 in {variable}, and is 0 where {variable} is"
     plain = elementary(expr)
-    if sp.count_ops(plain) < LONGEST and sp.simplify(plain) == 0:
+    if sp.count_ops(plain) < LONGEST and simplified(plain) == 0:
         return "SymPy simplifies the difference to 0"
     return None
 
@@ -118,7 +135,7 @@ def _by_cases(expr: Expr) -> str | None:
                 return f"the difference is 0 in each of {len(inner)} cases, and where they meet"
         except ValueError:
             pass
-    if sp.count_ops(expr) < LONGEST and sp.simplify(sp.piecewise_fold(expr)) == 0:
+    if sp.count_ops(expr) < LONGEST and simplified(sp.piecewise_fold(expr)) == 0:
         return "SymPy simplifies the difference to 0"
     return None
 

@@ -10,6 +10,7 @@ from sympy.core.relational import Relational
 from actlib.formula.analysis import numbers
 from actlib.formula.analysis.enclosures import Enclosure, finite, most, rounded
 from actlib.formula.analysis.functions import FUNCTIONS
+from actlib.formula.analysis.refusals import NoMethodError
 
 __all__ = ["KNOWN", "compiled", "constant", "enclosure", "sign_of"]
 
@@ -25,7 +26,7 @@ def compiled(expr: Expr, variables: tuple[Symbol, ...]) -> Callable[..., Enclosu
     """A formula as a function of enclosures of its variables, each part of it computed once.
 
     Raises:
-        ValueError: There is a part for which no enclosure is known.
+        NoMethodError: There is a part for which no enclosure is known.
     """
     steps: list[tuple[Callable, tuple[int, ...]]] = []
     fixed: list[Callable | None] = [None] * len(variables)  # constants: they are kept for each precision
@@ -100,7 +101,9 @@ def _step_of(node: sp.Basic) -> tuple[Callable, tuple[sp.Basic, ...]]:
             return joined, node.args
     if node.func in FUNCTIONS:
         return FUNCTIONS[node.func], node.args
-    raise ValueError(f"no method to enclose {node}")
+    if isinstance(node, Symbol):
+        raise NoMethodError(f"no method for all values of {node}; substitute a number")
+    raise NoMethodError(f"no method to enclose {node}, which is no real number or is of no known kind")
 
 
 def _around(number: Float) -> Enclosure:

@@ -124,7 +124,7 @@ def _wave(name: str, shift: Rational) -> Callable:
 
     def taken(t: Enclosure) -> Enclosure:
         whole = Enclosure(Enclosure.of(-1).low, Enclosure.of(1).high)
-        if not (finite(t.low) and finite(t.high)):
+        if not (finite(t.low) and finite(t.high)) or t.width() >= Enclosure.of(8).low:
             return whole
         pi = rounded(numbers.backend.pi())
         turns = (t / pi - Enclosure.of(int(shift.p), int(shift.q))).rationals()

@@ -6,7 +6,9 @@ from functools import lru_cache
 import sympy as sp
 from sympy import Expr, Integer, Rational
 
+from actlib.formula.analysis.constants import sign
 from actlib.formula.analysis.formulas import sign_of
+from actlib.formula.analysis.identities import is_zero
 from actlib.formula.analysis.refusals import NoMethodError
 
 __all__ = ["ONE", "Growth", "certain_sign", "plain", "y"]
@@ -41,8 +43,8 @@ class Growth:
     def sign(self) -> int:
         """1 if it grows without bound, -1 if it goes to 0, 0 if it is 1."""
         for value in (*(c for _, c in self.rate[:1]), self.power, self.logs):
-            if value != 0:
-                return certain_sign(value)
+            if value != 0 and (found := certain_sign(value)):
+                return found
         return 0
 
     def expr(self, at: Expr) -> Expr:
@@ -63,16 +65,22 @@ def _sum(a: tuple, b: tuple) -> tuple:
 
 @lru_cache(maxsize=4096)
 def plain(value: Expr) -> Expr:
-    """A constant, as 0 if it is; whether it is, must be proved either way."""
-    if value.is_Rational or value.has(y) or sign_of(value) is not None:
+    """A constant, as 0 if it is; whether it is, must be proved either way, with parameters for generic values."""
+    if value.is_Rational or value.has(y):
         return value
-    if sp.simplify(value) == 0:
+    if not value.free_symbols and sign_of(value) is not None:
+        return value
+    if is_zero(value):
         return Integer(0)
+    if value.free_symbols:
+        return value
     raise NoMethodError(f"no method to decide whether {value} is 0")
 
 
 def certain_sign(value: Expr) -> int:
-    """The sign of a constant, proved."""
+    """The sign of a constant, proved; with parameters, for all values of these."""
+    if value.free_symbols:
+        return sign(value)
     found = sign_of(value)
     if found is None:
         raise NoMethodError(f"no method to find the sign of {value}")

@@ -6,7 +6,7 @@ import sympy as sp
 from sympy import Expr, Piecewise, Symbol
 
 from actlib.formula.analysis import numbers
-from actlib.formula.analysis.closed_forms import in_powers, tidy, without_towers
+from actlib.formula.analysis.closed_forms import in_powers, simplified, tidy, without_towers
 from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled
 from actlib.formula.primitives import Primitive, derivative, elementary
@@ -73,7 +73,7 @@ def constant_in(expr: Expr) -> Symbol | None:
     for v in sorted(expr.free_symbols, key=lambda s: s.name):
         if v.is_extended_real and v.is_nonnegative is None and v.is_nonpositive is None and smooth_everywhere(expr):
             start = expr.subs(v, 0)
-            if vanishes_as_rational(derivative(expr, v)) and (start == 0 or sp.simplify(elementary(start)) == 0):
+            if vanishes_as_rational(derivative(expr, v)) and (start == 0 or simplified(elementary(start)) == 0):
                 return v
     return None
 

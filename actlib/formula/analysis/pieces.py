@@ -15,7 +15,7 @@ from actlib.formula.analysis.constants import between, compare, ordered, sign
 from actlib.formula.analysis.formulas import compiled
 from actlib.formula.analysis.identities import SMOOTH, SWITCHES
 from actlib.formula.analysis.places import assert_bounded, in_order, sign_at_place
-from actlib.formula.analysis.refusals import NoMethodError, UndecidedSignError
+from actlib.formula.analysis.refusals import ArgumentError, NoMethodError, UndecidedSignError
 from actlib.formula.analysis.zeros import zeros
 
 __all__ = [
@@ -34,6 +34,9 @@ __all__ = [
 
 LINE = (-oo, oo)
 
+LARGEST_NUMBER = 10**1000
+LARGEST_EXPONENT = 10**5
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -49,13 +52,18 @@ def expression(expr: Expr) -> Expr:
 
     Raises:
         ValueError: It is none.
+        NoMethodError: The numbers in it are so large that to work with them cannot be interrupted.
     """
     try:
         result = sp.sympify(expr)
     except (sp.SympifyError, TypeError) as error:
-        raise ValueError(f"got {expr!r}; expected is a SymPy formula") from error
+        raise ArgumentError(f"got {expr!r}; expected is a SymPy formula") from error
     if isinstance(expr, (bool, str)) or not isinstance(result, Expr) or result.is_Matrix:
-        raise ValueError(f"got {expr!r}; expected is a SymPy formula")
+        raise ArgumentError(f"got {expr!r}; expected is a SymPy formula")
+    if any(max(abs(n.p), n.q) > LARGEST_NUMBER for n in result.atoms(sp.Rational)):
+        raise NoMethodError("no method for numbers of more than a thousand digits")
+    if any(e.exp.is_Rational and max(abs(e.exp.p), e.exp.q) > LARGEST_EXPONENT for e in result.atoms(sp.Pow)):
+        raise NoMethodError(f"no method for powers beyond {LARGEST_EXPONENT}")
     return result
 
 
@@ -68,18 +76,18 @@ def _exact(expr: Expr) -> Expr:
 def checked(expr: Expr, x: Symbol) -> Expr:
     """The formula, if x is a real symbol, all parameters are real symbols, and its values are real and finite."""
     if not (isinstance(x, Symbol) and x.is_extended_real and x.is_nonnegative is None and x.is_nonpositive is None):
-        raise ValueError(f"the variable is {x!r}; expected is a Symbol declared real=True and nothing more")
+        raise ArgumentError(f"the variable is {x!r}; expected is a Symbol declared real=True and nothing more")
     expr = _exact(expression(expr))
     if expr.has(sp.nan, sp.zoo, oo, -oo, sp.I):
-        raise ValueError(f"got {expr}; expected is a formula with real, finite values")
+        raise ArgumentError(f"got {expr}; expected is a formula with real, finite values")
     known = SWITCHES + SMOOTH
     unknown = {f.func.__name__ for f in expr.atoms(sp.Function) if f.has(x) and not isinstance(f, known)}
     if unknown:
         expected = ", ".join(f.__name__ for f in SMOOTH + SWITCHES)
-        raise ValueError(f"{expr} has {', '.join(sorted(unknown))}; expected are {expected}")
+        raise ArgumentError(f"{expr} has {', '.join(sorted(unknown))}; expected are {expected}")
     vague = [s.name for s in expr.free_symbols if not s.is_extended_real]
     if vague:
-        raise ValueError(f"{expr} has symbols not known to be real: {', '.join(sorted(vague))}; substitute a number")
+        raise ArgumentError(f"{expr} has symbols not known to be real: {', '.join(sorted(vague))}; substitute a number")
     return expr
 
 
@@ -114,11 +122,11 @@ def _assert_defined(formula: Expr, x: Symbol, low: Expr, high: Expr) -> None:
         if rooted and (places is None or len(places) == 0 or node.is_Pow):
             ends = [low, *(places or ()), high]
             if any(sign(base.subs(x, between(a, b))) < 0 for a, b in pairwise(ends)):
-                raise ValueError(
+                raise ArgumentError(
                     f"{formula} has no real value where {base} is negative; expected is a real number everywhere"
                 )
         if (places is None or places) and (divides or not node.is_Pow):
-            raise ValueError(f"{formula} has no value where {base} is 0; expected are real numbers everywhere")
+            raise ArgumentError(f"{formula} has no value where {base} is 0; expected are real numbers everywhere")
         if places:
             raise NoMethodError(f"no method for {node}, the root of what is 0 inside")
     if not formula.free_symbols - {x}:
@@ -143,7 +151,7 @@ def _assert_value(formula: Expr, x: Symbol, at: Expr) -> None:
         return
     value = formula.subs(x, at)
     if value.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds) or value.is_extended_real is False:
-        raise ValueError(f"{formula} has the value {value} at {at}; expected is a real number")
+        raise ArgumentError(f"{formula} has the value {value} at {at}; expected is a real number")
 
 
 def _same_at(expr: Expr, x: Symbol, at: Expr, formula: Expr) -> bool:
@@ -203,7 +211,7 @@ def resolved(expr: Expr, x: Symbol, at: Expr) -> Expr:
         for value, condition in expr.args:
             if _holds(condition, x, at):
                 return resolved(value, x, at)
-        raise ValueError(f"the cases of {expr} leave a gap at {at}; end with (expression, True)")
+        raise ArgumentError(f"the cases of {expr} leave a gap at {at}; end with (expression, True)")
     args = [resolved(a, x, at) for a in expr.args]
     if isinstance(expr, (Abs, sp.sign, Heaviside)):
         found = sign_at(args[0], x, at)
@@ -239,7 +247,7 @@ def _holds(condition: sp.Basic, x: Symbol, at: Expr) -> bool:
     if isinstance(condition, Relational):
         found = sign_at(resolved(condition.lhs - condition.rhs, x, at), x, at)
         return bool(condition.func(Integer(found), Integer(0)))
-    raise ValueError(f"the condition is {condition}; expected are comparisons joined by &, | and ~")
+    raise ArgumentError(f"the condition is {condition}; expected are comparisons joined by &, | and ~")
 
 
 def piece_at(expr: Expr, x: Symbol, at: Expr) -> Piece:

@@ -7,12 +7,12 @@ from sympy import Expr, Integer, Interval, Symbol, oo
 
 from actlib.formula.analysis import equality, extremes
 from actlib.formula.analysis import limits as ends
-from actlib.formula.analysis.constants import absolute, ordered, sign
+from actlib.formula.analysis.constants import absolute, compare, ordered, sign
 from actlib.formula.analysis.deadline import timed
 from actlib.formula.analysis.equality import Equality
 from actlib.formula.analysis.limits import difference, one_sided
 from actlib.formula.analysis.pieces import LINE, checked, expression, piece_at, pieces, resolved, switching_functions
-from actlib.formula.analysis.refusals import InfinitelyManyError, NoMethodError, NotDecidedError
+from actlib.formula.analysis.refusals import ArgumentError, InfinitelyManyError, NoMethodError, NotDecidedError
 from actlib.formula.analysis.results import Bound, Extremum, Kink, Point, Saturation
 from actlib.formula.analysis.stretches import Cycle, N, Stretch, cuts, cycle, generic, kinks_within, point, split
 from actlib.formula.analysis.taylor import polynomial
@@ -108,7 +108,21 @@ def _is_critical(expr: Expr, x: Symbol, cut: Expr, turns: Cycle | None) -> bool:
 
 @timed
 def kinks(expr: Expr, x: Symbol) -> list[Kink]:
-    """The points where pieces meet and some derivative jumps, with the jumps of value and slope."""
+    """The points where pieces meet and some derivative jumps, with the jumps of value and slope.
+
+    Raises:
+        RefusedError: They are not known, or a slope has no jump: it is infinite on both sides, or swings.
+    """
+    found = _kinks(expr, x)
+    for kink in found:
+        if kink.jump is sp.nan or kink.slope_jump is sp.nan:
+            name = "value" if kink.jump is sp.nan else "slope"
+            raise NoMethodError(f"there is no jump of the {name} at {kink.x}: two infinite ones, or one that swings")
+    return found
+
+
+def _kinks(expr: Expr, x: Symbol) -> list[Kink]:
+    """The same, with nan for jumps that are none."""
     expr = checked(expr, x)
     if not switching_functions(expr, x):
         pieces(expr, x)
@@ -120,11 +134,8 @@ def kinks(expr: Expr, x: Symbol) -> list[Kink]:
 
 @timed
 def smoothness(expr: Expr, x: Symbol) -> Expr:
-    """How many derivatives are continuous everywhere: -1 if the formula itself is not, 0, 1, ..., oo if it is smooth.
-
-    Contact of order 12 or more between pieces that differ is given as 12.
-    """
-    return min((Integer(kink.order) for kink in kinks(expr, x)), default=oo)
+    """How many derivatives are continuous: -1 if the formula itself is not, 0, 1, ..., oo if it is smooth."""
+    return min((Integer(kink.order) for kink in _kinks(expr, x)), default=oo)
 
 
 @timed
@@ -234,20 +245,36 @@ def largest_slope(expr: Expr, x: Symbol) -> Bound:
 
 @timed
 def parity(expr: Expr, x: Symbol) -> str | None:
-    """The proved symmetry about 0: "odd", "even" or None; the zero function is called even."""
+    """The symmetry about 0: "odd", "even" or None; the zero function is called even.
+
+    Raises:
+        RefusedError: No symmetry is proved, nor that there is none.
+    """
     expr = checked(expr, x)
     mirrored = expr.subs(x, -x)
-    if equal(expr, mirrored):
+    if _is_equal(expr, mirrored):
         return "even"
-    return "odd" if equal(expr, -mirrored) else None
+    return "odd" if _is_equal(expr, -mirrored) else None
+
+
+def _is_equal(a: Expr, b: Expr) -> bool:
+    """Whether two formulas are equal, proved either way."""
+    found = equality_of(a, b)
+    if found.holds is None:
+        raise NoMethodError(f"no method to decide whether {a} and {b} are equal")
+    return found.holds
 
 
 @timed
 def point_symmetry(expr: Expr, x: Symbol) -> tuple[Expr, Expr] | None:
-    """The centre (0, f(0)) if it is proved that f(x) + f(-x) = 2 f(0), as for the sigmoid; None otherwise."""
+    """The centre (0, f(0)) if f(x) + f(-x) = 2 f(0), as for the sigmoid; None if not.
+
+    Raises:
+        RefusedError: Neither is proved.
+    """
     expr = checked(expr, x)
     centre = point(expr, x, Integer(0)).value
-    return (Integer(0), centre) if equal(expr + expr.subs(x, -x), 2 * centre) else None
+    return (Integer(0), centre) if _is_equal(expr + expr.subs(x, -x), 2 * centre) else None
 
 
 @timed
@@ -269,11 +296,21 @@ def taylor(expr: Expr, x: Symbol, n: int) -> Expr:
     """
     expr = checked(expr, x)
     if isinstance(n, bool) or not isinstance(n, int) or n < 0:
-        raise ValueError(f"n is {n!r}; expected is an integer that is not negative")
-    for kink in kinks(expr, x):
-        if kink.x == 0 and kink.order < n:
-            raise ValueError(f"{expr} has {max(kink.order, 0)} derivatives at 0; expected are n = {n}")
+        raise ArgumentError(f"n is {n!r}; expected is an integer that is not negative")
+    for kink in _kinks(expr, x):
+        if kink.order < n and compare(kink.x.subs(N, 0), Integer(0)) == 0:
+            if kink.order >= 0 and cycle(expr, x) is None and _swings(expr, x, Integer(0), kink.order + 1):
+                raise NoMethodError(
+                    f"no method for derivative {kink.order + 1} of {expr} at 0, next to which it swings"
+                )
+            raise ArgumentError(f"{expr} has {max(kink.order, 0)} derivatives at 0; expected are n = {n}")
     return polynomial(piece_at(expr, x, Integer(0)).formula, x, n)
+
+
+def _swings(expr: Expr, x: Symbol, at: Expr, k: int) -> bool:
+    """Whether the k-th derivative has no limit on a side of a place, not even an infinite one."""
+    sides = [(p, "-" if p.high == at else "+") for p in pieces(expr, x) if at in (p.low, p.high)]
+    return any(isinstance(one_sided(p, k, x, at, side), sp.AccumBounds) for p, side in sides)
 
 
 @timed
@@ -299,7 +336,7 @@ def equality_of(a: Expr, b: Expr) -> Equality:
     derivative 0 and the value 0 at 0, or is simplified to 0; cases of one real variable are compared one by one. They
     are not, if at some point the enclosure of the difference does not hold 0.
     """
-    return equality.decided(expression(a), expression(b))
+    return equality.compared(expression(a), expression(b))
 
 
 def equal(a: Expr, b: Expr) -> bool:

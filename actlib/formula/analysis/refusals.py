@@ -1,6 +1,17 @@
 """Why something is not said: refusals are ValueErrors with words for the reader."""
 
-__all__ = ["InfinitelyManyError", "NoMethodError", "NotDecidedError", "RefusedError", "UndecidedSignError"]
+__all__ = [
+    "ArgumentError",
+    "InfinitelyManyError",
+    "NoMethodError",
+    "NotDecidedError",
+    "RefusedError",
+    "UndecidedSignError",
+]
+
+
+class ArgumentError(ValueError):
+    """The question cannot be asked: the words name what is wrong with an argument."""
 
 
 class RefusedError(ValueError):

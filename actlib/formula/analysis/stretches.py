@@ -16,7 +16,7 @@ from actlib.formula.analysis.constants import between, compare, sign
 from actlib.formula.analysis.equality import decided
 from actlib.formula.analysis.formulas import constant, enclosure
 from actlib.formula.analysis.identities import smooth_everywhere
-from actlib.formula.analysis.limits import derived, difference, is_finite, one_sided, value
+from actlib.formula.analysis.limits import derived, difference, is_finite, order_at, value
 from actlib.formula.analysis.pieces import LINE, Piece, pieces, resolved, roots_at, sign_at, switching_functions
 from actlib.formula.analysis.places import DIGITS, assert_bounded, in_order, named
 from actlib.formula.analysis.refusals import NoMethodError, RefusedError, UndecidedSignError
@@ -209,18 +209,44 @@ def _jump(left: Piece, right: Piece, k: int, x: Symbol, at: Expr) -> Expr:
 
 @lru_cache(maxsize=512)
 def _contact(expr: Expr, x: Symbol, left: Piece, right: Piece) -> Expr:
-    """How many derivatives agree where two pieces meet; oo if the pieces are equal there."""
+    """How many derivatives agree where two pieces meet; oo if the pieces are equal there, but for what is flat."""
     at = left.high
     here = resolved(expr, x, at)
     if any(generic(difference(here, p.formula, x, at, ("+", s))) for p, s in ((left, "-"), (right, "+"))):
         return Integer(-1)
-    if decided(left.formula, right.formula).holds and _analytic_at(left.formula, x, at):
+    sides = [_without_flat(p.formula, x, at, s) for p, s in ((left, "-"), (right, "+"))]
+    if decided(*sides).holds and _analytic_at(sides[0], x, at):
         return oo
     for k in range(HIGHEST_ORDER + 1):
-        sides = one_sided(left, k, x, at, "-"), one_sided(right, k, x, at, "+")
-        if not all(map(is_finite, sides)) or generic(_jump(left, right, k, x, at)):
+        slopes = [value(derived(f, x, k), x, at, s) for f, s in zip(sides, ("-", "+"), strict=True)]
+        jump = difference(derived(sides[1], x, k), derived(sides[0], x, k), x, at, ("+", "-"))
+        if not all(map(is_finite, slopes)) or generic(jump):
             return Integer(k - 1)
-    return Integer(HIGHEST_ORDER)
+    order = order_at(sides[1] - sides[0], x, at) if all(_analytic_at(f, x, at) for f in sides) else None
+    if order is None:
+        raise NoMethodError(f"no method to tell which derivative jumps at {at}: the first {HIGHEST_ORDER} do not")
+    return order - 1
+
+
+def _without_flat(formula: Expr, x: Symbol, at: Expr, side: str) -> Expr:
+    """The formula without those terms of which all derivatives go to 0 at a place, as those of exp(-1/x) from above."""
+    if at.has(Float):
+        return formula
+    terms = sp.Add.make_args(sp.expand_mul(formula))
+    kept = [t for t in terms if not _is_flat(t, x, at, side)]
+    return formula if len(kept) == len(terms) else sp.Add(*kept)
+
+
+def _is_flat(term: Expr, x: Symbol, at: Expr, side: str) -> bool:
+    """Whether a term is a rational function and an exponential of one that goes to -oo: so are its derivatives."""
+    powers = [e for e in sp.Mul.make_args(term) if isinstance(e, sp.exp) and e.has(x)]
+    u = sp.Add(*(e.exp for e in powers))
+    if not powers or not (term / sp.exp(u)).is_rational_function(x) or not u.is_rational_function(x):
+        return False
+    try:
+        return not is_finite(u.subs(x, at)) and value(u, x, at, side) == -oo
+    except RefusedError:
+        return False
 
 
 def _analytic_at(formula: Expr, x: Symbol, at: Expr) -> bool:

@@ -7,7 +7,7 @@ takes both signs for certain, there are infinitely many zeros.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 
 import sympy as sp
 from sympy import Expr, Integer, Rational, Symbol, oo
@@ -16,6 +16,7 @@ from actlib.formula.analysis import numbers
 from actlib.formula.analysis.deadline import check
 from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.expansions import DeeperError, Expansion, LaterError, Workshop
+from actlib.formula.analysis.formal import Formal
 from actlib.formula.analysis.formulas import compiled, enclosure
 from actlib.formula.analysis.growth import ONE, Growth, certain_sign, y
 from actlib.formula.analysis.refusals import InfinitelyManyError, NoMethodError
@@ -46,27 +47,22 @@ class Tail:
     leading: Expr | None
 
 
-def expanded(formula: Expr, x: Symbol, end: Expr, order: int, start: Rational) -> tuple[Workshop, Expansion]:
-    """The expansion of a formula without cases towards an end, in y = x or -x, from a start on."""
-    workshop = Workshop(start, order)
-    return workshop, workshop.of(formula.xreplace({x: y if end == oo else -y}))
-
-
 def tried(formula: Expr, x: Symbol, end: Expr, found: Callable[[Workshop, Expansion], object]) -> object:
     """What is found of an expansion at the first start and order that serve.
 
     Raises:
         NoMethodError: There is none.
     """
-    if formula.free_symbols - {x}:
-        raise NoMethodError(f"no method for the tail of {formula}, which has parameters")
+    shops = [Formal] if formula.free_symbols - {x} else [partial(Workshop, start) for start in STARTS]
+    at = formula.xreplace({x: y if end == oo else -y})
     with numbers.backend.precision(BITS):
         for order in ORDERS:
             try:
-                for start in STARTS:
+                for shop in shops:
                     check()
                     try:
-                        return found(*expanded(formula, x, end, order, start))
+                        workshop = shop(order)
+                        return found(workshop, workshop.of(at))
                     except LaterError:
                         continue
             except DeeperError:
@@ -82,6 +78,8 @@ def closed(formula: Expr, x: Symbol, end: Expr) -> Tail:
         InfinitelyManyError: It is proved to change its sign again and again.
         NoMethodError: It is not known how it goes on.
     """
+    if formula.free_symbols - {x}:
+        raise NoMethodError(f"no method for the tail of {formula}, which has parameters")
 
     def decided(workshop: Workshop, expansion: Expansion) -> Tail:
         if not expansion.terms:
@@ -123,6 +121,7 @@ def _swing(c: Expr) -> Enclosure:
     return reduce(Enclosure.union, parts)
 
 
+@lru_cache(maxsize=512)
 def shape(formula: Expr, x: Symbol, end: Expr) -> list[tuple[Growth, Expr]]:
     """The exact terms of a formula towards an end that do not go to 0, in y = x or -x; and the first that does.
 
@@ -145,6 +144,7 @@ def shape(formula: Expr, x: Symbol, end: Expr) -> list[tuple[Growth, Expr]]:
     return tried(formula, x, end, found)
 
 
+@lru_cache(maxsize=512)
 def unbounded(formula: Expr, x: Symbol, end: Expr) -> set[int]:
     """1 if a formula exceeds all bounds towards an end, -1 if it goes below all; both if it swings.
 
