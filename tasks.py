@@ -11,6 +11,7 @@ if sys.version_info < (3, 11):
         "or make PYTHON=python3.12 book".format(*sys.version_info)
     )
 
+import importlib.util
 import inspect
 import os
 import pathlib
@@ -122,6 +123,33 @@ def bench(*arguments):
 
 
 @command
+def gpu(*arguments):
+    """Runs all that needs a GPU, in some minutes: tests on real kernels, then a short benchmark, which is kept.
+
+    Where the Python that runs this has torch, nothing is installed, and what it lacks besides is done without as far as
+    that can be. What follows is for the benchmark, in place of the sizes of the bars.
+    """
+    here = importlib.util.find_spec("torch") is not None
+    if not here:
+        install()
+    program = sys.executable if here else interpreter(VENV)
+    try:
+        run(program, "-c", "import sys, torch; sys.exit(not torch.cuda.is_available())")
+    except subprocess.CalledProcessError:
+        raise UsageError("torch finds no GPU here, and there is nothing else to run: make test has the rest") from None
+    side_by_side = workers("worksteal") if not here or importlib.util.find_spec("xdist") else ()
+    run(program, "-m", "pytest", *side_by_side, "-m", "gpu", *GPU_TESTS)
+    run(program, "-m", "benchmarks", "--device", "cuda", *(arguments or SHORT_BENCHMARK))
+
+
+GPU_TESTS = ("tests/test_any_formula.py", "tests/test_kernels.py", "tests/test_softmax.py")
+"""Where tests are marked `gpu`."""
+
+SHORT_BENCHMARK = ("--no-compile", "--elements", str(2**10), str(2**26))
+"""Every function at the sizes of the bars; what torch compiles takes long."""
+
+
+@command
 def test_versions(which, *arguments):
     """Tests the package with the lowest or the newest versions that it allows: `test-versions lowest`.
 
@@ -177,9 +205,9 @@ def clean():
             shutil.rmtree(folder)
 
 
-def workers():
-    """Options of pytest: how many tests run beside each other."""
-    return ("-n", os.environ.get("WORKERS", "auto"), "--dist", "loadscope")
+def workers(dist="loadscope"):
+    """Options of pytest: how many tests run beside each other, and how they are shared out."""
+    return ("-n", os.environ.get("WORKERS", "auto"), "--dist", dist)
 
 
 def make_venv(venv):

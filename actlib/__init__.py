@@ -4,10 +4,23 @@ from actlib.activations import ACTIVATIONS
 from actlib.activations.celu import CELU, celu
 from actlib.activations.elu import ELU, elu
 from actlib.activations.gelu import GELU, GELUSigmoid, GELUTanh, gelu, gelu_sigmoid, gelu_tanh
-from actlib.activations.glu import GEGLU, GLU, Bilinear, ReGLU, SwiGLU, bilinear, geglu, glu, reglu, swiglu
+from actlib.activations.glu import (
+    GEGLU,
+    GLU,
+    Bilinear,
+    ClampedSwiGLU,
+    ReGLU,
+    SwiGLU,
+    bilinear,
+    clamped_swiglu,
+    geglu,
+    glu,
+    reglu,
+    swiglu,
+)
 from actlib.activations.hardsigmoid import Hardsigmoid, hardsigmoid
 from actlib.activations.hardswish import Hardswish, hardswish
-from actlib.activations.leaky_relu import LeakyReLU, leaky_relu
+from actlib.activations.leaky_relu import LeakyReLU, PReLU, leaky_relu, prelu
 from actlib.activations.logsigmoid import LogSigmoid, logsigmoid
 from actlib.activations.mish import Mish, mish
 from actlib.activations.relu import ReLU, relu
@@ -15,7 +28,7 @@ from actlib.activations.relu6 import ReLU6, relu6
 from actlib.activations.relu_squared import ReLUSquared, relu_squared
 from actlib.activations.selu import SELU, selu
 from actlib.activations.sigmoid import Sigmoid, sigmoid
-from actlib.activations.softmax import LogSoftmax, Softmax, log_softmax, softmax
+from actlib.activations.softmax import LogSoftmax, Softmax, SoftmaxWithSink, log_softmax, softmax, softmax_with_sink
 from actlib.activations.softplus import Softplus, softplus
 from actlib.activations.softsign import Softsign, softsign
 from actlib.activations.swish import SiLU, Swish, silu, swish
@@ -33,6 +46,7 @@ __all__ = [
     "GLU",
     "SELU",
     "Bilinear",
+    "ClampedSwiGLU",
     "Elementwise",
     "GELUSigmoid",
     "GELUTanh",
@@ -42,6 +56,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "Mish",
+    "PReLU",
     "ReGLU",
     "ReLU",
     "ReLU6",
@@ -49,6 +64,7 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "SoftmaxWithSink",
     "Softplus",
     "Softsign",
     "SwiGLU",
@@ -56,6 +72,7 @@ __all__ = [
     "Tanh",
     "bilinear",
     "celu",
+    "clamped_swiglu",
     "elu",
     "geglu",
     "gelu",
@@ -68,6 +85,7 @@ __all__ = [
     "log_softmax",
     "logsigmoid",
     "mish",
+    "prelu",
     "reglu",
     "relu",
     "relu6",
@@ -76,6 +94,7 @@ __all__ = [
     "sigmoid",
     "silu",
     "softmax",
+    "softmax_with_sink",
     "softplus",
     "softsign",
     "swiglu",

@@ -34,7 +34,7 @@ def compiled(expr: Expr, symbols: Sequence[Symbol]) -> Callable[..., arb]:
     return lambda *point: _certain(function, point)
 
 
-_NAMES = ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "atan", "erf", "erfc")
+_NAMES = ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "atan", "asinh", "erf", "erfc")
 _FUNCTIONS = {name: (lambda x, name=name: getattr(arb(x), name)()) for name in _NAMES} | {
     "ncdf": lambda x: (-x / arb(2).sqrt()).erfc() / 2,
     "Abs": abs,

@@ -6,7 +6,10 @@ and one autograd Function serves them all.
 """
 
 import functools
+import keyword
 import numbers
+import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
@@ -15,6 +18,7 @@ import torch
 from sympy import Expr, Symbol
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.overrides import handle_torch_function, has_torch_function
 
 from actlib.backends import torch_runner
 from actlib.formula import source
@@ -82,15 +86,28 @@ class Elementwise:
         outputs: Expr | Sequence[Expr],
         parameters: Sequence[Symbol] = (),
     ):
-        outputs = (outputs,) if isinstance(outputs, (Expr, numbers.Number)) else tuple(outputs)
-        _check_formula(name, inputs, outputs, parameters)
+        inputs, outputs = _collected("inputs", inputs), _collected("formulas", outputs)
+        parameters = _collected("parameters", parameters)
+        if not isinstance(self, _Derived):
+            _check_formula(name, inputs, outputs, parameters)
         real = {s: Symbol(s.name, real=True) for s in (*inputs, *parameters)}
         self.name = name
         self.inputs = tuple(real[s] for s in inputs)
         self.parameters = tuple(real[s] for s in parameters)
-        self.outputs = tuple(stable(sp.sympify(e).xreplace(real)) for e in outputs)
+        outputs = [sp.sympify(e).xreplace(real) for e in outputs]
+        if not isinstance(self, _Derived):
+            for e in outputs:
+                source.check(e)
+        self.outputs = tuple(map(stable, outputs))
         # The dtype of each output is that of this input; None stands for the dtype of the computation.
         self._like: tuple[int | None, ...] = (0,) * len(self.outputs)
+        # What those meet who listen to torch's functions, as in a graph of torch.fx; they ask for its names.
+        self.public: Callable = self
+        self.__name__ = name
+        self.__module__ = sys._getframe(1).f_globals.get("__name__", __name__)
+        self._count = len(self.inputs) + len(self.parameters)
+        self._made: dict[tuple, object] = {}
+        self._machine_code: dict[tuple, object] = {}
 
     def __call__(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
         """The outputs for inputs and parameters in order, as the class describes."""
@@ -104,7 +121,7 @@ class Elementwise:
         return f"Elementwise({self.name}({given}) = {', '.join(map(str, self.outputs))})"
 
     def __reduce__(self):
-        return Elementwise, (self.name, self.inputs, self.outputs, self.parameters)
+        return type(self), (self.name, self.inputs, self.outputs, self.parameters), {"__module__": self.__module__}
 
     def __deepcopy__(self, memo):
         return self  # nothing in it ever changes
@@ -129,9 +146,28 @@ class Elementwise:
         """The gradient of every argument, as a function of one upstream gradient an output, and of the arguments."""
         return self.vjp(tuple(range(len(self.symbols))))
 
-    @functools.cache  # noqa: B019 - operations live as long as the program
     def vjp(self, wanted: tuple[int, ...]) -> "Elementwise":
         """The gradients of the wanted arguments, as a function of upstream gradients, inputs and parameters."""
+        return self._once(("vjp", wanted), lambda: self._vjp(wanted))
+
+    def jvp(self, moving: tuple[int, ...]) -> "Elementwise":
+        """The tangents of the outputs, as a function of the tangents of the moving arguments, inputs and parameters."""
+        return self._once(("jvp", moving), lambda: self._jvp(moving))
+
+    def layer(self, **parameters: float | Tensor) -> torch.nn.Module:
+        """A layer that applies this function; a `torch.nn.Parameter` given for a parameter is learnt."""
+        from actlib.activations.layer import Layer
+
+        return Layer(self, **parameters)
+
+    def _once(self, key: tuple, make: Callable):
+        """What is made for a key, once; it is kept as long as this function."""
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = make()
+        return made
+
+    def _vjp(self, wanted: tuple[int, ...]) -> "Elementwise":
         upstream = self._fresh("g", len(self.outputs))
         slopes = [
             sp.Add(*(scaled(g, derivative(e, self.symbols[i])) for g, e in zip(upstream, self.outputs, strict=True)))
@@ -141,9 +177,7 @@ class Elementwise:
         like = tuple(m + i if i < len(self.inputs) else None for i in wanted)
         return self._derived("backward", (*upstream, *self.inputs), slopes, like)
 
-    @functools.cache  # noqa: B019
-    def jvp(self, moving: tuple[int, ...]) -> "Elementwise":
-        """The tangents of the outputs, as a function of the tangents of the moving arguments, inputs and parameters."""
+    def _jvp(self, moving: tuple[int, ...]) -> "Elementwise":
         tangents = self._fresh("t", len(moving))
         rates = [
             sp.Add(*(scaled(t, derivative(e, self.symbols[i])) for t, i in zip(tangents, moving, strict=True)))
@@ -154,16 +188,8 @@ class Elementwise:
         like = tuple(None if k is None else k + len(inputs) for k in self._like)
         return self._derived("jvp", (*inputs, *self.inputs), rates, like, (*parameters, *self.parameters))
 
-    def layer(self, **parameters: float | Tensor) -> torch.nn.Module:
-        """A layer that applies this function; a `torch.nn.Parameter` given for a parameter is learnt."""
-        from actlib.activations.layer import Layer
-
-        return Layer(self, **parameters)
-
     def _derived(self, suffix, inputs, outputs, like, parameters=None) -> "Elementwise":
-        made = Elementwise(
-            f"{self.name}_{suffix}", inputs, outputs, self.parameters if parameters is None else parameters
-        )
+        made = _Derived(f"{self.name}_{suffix}", inputs, outputs, self.parameters if parameters is None else parameters)
         made._like = like
         return made
 
@@ -175,8 +201,9 @@ class Elementwise:
         return [Symbol(next(names), real=True) for _ in range(count)]
 
     def _checked(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
-        self._check_call(arguments)
-        return _apply(self, arguments)
+        if has_torch_function(arguments):  # classes and modes that have a say in what torch's functions do
+            return handle_torch_function(self.public, arguments, *arguments)
+        return _apply(self, self._fitting(arguments))
 
     @constant
     def _prepare(self) -> None:
@@ -187,11 +214,22 @@ class Elementwise:
     def _function(self):
         return torch_runner.load(self.name, self.torch_source)
 
-    @functools.cache  # noqa: B019
+    @functools.cached_property
+    def _differentiable(self):
+        outputs = [source.guarded(e) for e in self.outputs]
+        return torch_runner.load_differentiable(self.name, source.torch_source(self.name, self.symbols, outputs))
+
+    @functools.cached_property
+    def _of_numbers_alone(self) -> tuple[bool, bool]:
+        names = source.legal_names(self.symbols)
+        return torch_runner.of_numbers_alone(self.torch_source, names[len(self.inputs) :])
+
     def _kernel(self, kinds: tuple[str, ...]):
         from actlib.backends import triton_runner
 
-        return triton_runner.load(f"{self.name}_kernel", self.triton_source(kinds))
+        return self._once(
+            ("kernel", kinds), lambda: triton_runner.load(f"{self.name}_kernel", self.triton_source(kinds))
+        )
 
     @functools.cached_property
     def _has_machine_code(self) -> bool:
@@ -200,15 +238,16 @@ class Elementwise:
     def _run(self, arguments: Sequence[Tensor | float]) -> list[Tensor]:
         """Computes the outputs; the arguments have been checked."""
         x = arguments[len(self.inputs) - 1]  # upstream gradients come before the inputs that they belong to
+        shape = x.shape
         compute = torch_runner.compute_dtype(x.dtype)
         dtypes = [compute if k is None else arguments[k].dtype for k in self._like]
         if compute == torch.float32:
-            if runs_kernels(x):
-                return self.run_kernel(arguments, x.shape, dtypes)
+            if runs_kernels(arguments):
+                return self.run_kernel(arguments, shape, dtypes)
             if x.is_cpu and self._has_machine_code:
                 runner = llvm_runner()
                 if runner.takes(arguments):
-                    return runner.run(self.name, self.torch_source, arguments, x.shape, dtypes)
+                    return runner.run(self.name, self.torch_source, arguments, shape, dtypes, self._machine_code)
                 if runner.serves_compilers(arguments):
                     tensors = tuple(isinstance(a, Tensor) for a in arguments)
                     operation = runner.operation(self.name, self.torch_source, len(self.inputs), self._like, tensors)
@@ -216,24 +255,51 @@ class Elementwise:
                     return [results] if len(self._like) == 1 else list(results)
             if x.is_cpu and not (llvm_runner() and x.dtype in llvm_runner().DTYPES):
                 compute = torch.float64  # no kernel, no fused steps: next to zeros float32 would lose too much
-        return torch_runner.run(self._function, arguments, x.shape, dtypes, compute)
+            in_memory = torch_runner.resolved(arguments)
+            if in_memory is not None:
+                return self._run(in_memory)
+        return torch_runner.run(self._function, self._as_tensors(arguments), shape, dtypes, compute)
+
+    def record(self, arguments: Sequence[Tensor | float]) -> list[Tensor]:
+        """Computes the outputs in torch's operations, which torch itself differentiates."""
+        like = arguments[len(self.inputs) - 1]
+        compute = torch_runner.compute_dtype(like.dtype)
+        dtypes = [compute if k is None else arguments[k].dtype for k in self._like]
+        return torch_runner.evaluate(self._differentiable, self._as_tensors(arguments), like, dtypes, compute)
+
+    def _as_tensors(self, arguments: Sequence[Tensor | float]) -> Sequence[Tensor | float]:
+        """The arguments, numbers among them as tensors where the torch function would not take them as they are."""
+        if not self.parameters:
+            return arguments
+        takes, divides = self._of_numbers_alone
+        known = [a for a in arguments[len(self.inputs) :] if isinstance(a, (float, int))]
+        if not takes and not (divides and 0 in known):
+            return arguments
+        # In double precision, as Python's numbers; of no dimensions, they do not change the type of what they meet.
+        numbers = (a if isinstance(a, Tensor) else torch.full((), a, dtype=torch.float64) for a in arguments)
+        return list(numbers)
 
     def run_kernel(self, arguments, shape, dtypes) -> list[Tensor]:
         """Computes the outputs by the Triton kernel, whatever the device."""
         from actlib.backends import triton_runner
 
+        device = arguments[0].device  # a parameter of one number may be elsewhere
+        arguments = [a.to(device) if isinstance(a, Tensor) and a.device != device else a for a in arguments]
         kernel = self._kernel(triton_runner.kinds(arguments, shape))
         return triton_runner.run(kernel, arguments, shape, dtypes)
 
-    def _check_call(self, arguments: Sequence[Tensor | float]) -> None:
-        if len(arguments) != len(self.symbols):
+    def _fitting(self, arguments: Sequence[Tensor | float]) -> Sequence[Tensor | float]:
+        """The arguments, numbers as Python's own; an error where they do not fit."""
+        if len(arguments) != self._count:
             expected = ", ".join(s.name for s in self.symbols)
-            raise ValueError(f"{self.name}({expected}) takes {len(self.symbols)} arguments, {len(arguments)} came")
-        n = len(self.inputs)
-        for symbol, argument in zip(self.inputs, arguments[:n], strict=True):
-            check_tensor(self.name, symbol.name, argument)
-        first = arguments[0]
+            raise ValueError(f"{self.name}({expected}) takes {self._count} arguments, {len(arguments)} came")
+        check_tensor(self.name, self.inputs[0].name, arguments[0])
+        return arguments if self._count == 1 else torch_runner.unrecorded(self._fitting_others, arguments)
+
+    def _fitting_others(self, arguments: Sequence[Tensor | float]) -> Sequence[Tensor | float]:
+        n, first = len(self.inputs), arguments[0]
         for symbol, argument in zip(self.inputs[1:], arguments[1:n], strict=True):
+            check_tensor(self.name, symbol.name, argument)
             for what in ("shape", "dtype", "device"):
                 here, there = getattr(argument, what), getattr(first, what)
                 if here != there:
@@ -242,31 +308,67 @@ class Elementwise:
                         f"{self.name}: the inputs must have the same {what}, but {self.inputs[0].name} has {there} "
                         f"and {symbol.name} has {here}"
                     )
-        for symbol, argument in zip(self.parameters, arguments[n:], strict=True):
-            if isinstance(argument, REALS) and not isinstance(argument, bool):
-                continue
-            check_tensor(self.name, symbol.name, argument, "a real number or ")
-            if argument.device != first.device and argument.ndim:
-                raise ValueError(f"{self.name}: {symbol.name} is on {argument.device}, the input on {first.device}")
-            if not broadcasts(argument.shape, first.shape):
-                raise ValueError(
-                    f"{self.name}: {symbol.name} of shape {tuple(argument.shape)} does not broadcast to the input's "
-                    f"shape {tuple(first.shape)}"
-                )
+        if not self.parameters:
+            return arguments
+        pairs = zip(self.parameters, arguments[n:], strict=True)
+        return [*arguments[:n], *[self._fitting_parameter(s.name, a, first) for s, a in pairs]]
+
+    def _fitting_parameter(self, name: str, argument: Tensor | float, first: Tensor) -> Tensor | float:
+        if type(argument) is float:
+            return argument
+        if isinstance(argument, REALS) and not isinstance(argument, bool):
+            return as_float(self.name, name, argument)
+        check_tensor(self.name, name, argument, "a real number or ")
+        if argument.device != first.device and argument.ndim:
+            raise ValueError(f"{self.name}: {name} is on {argument.device}, the input on {first.device}")
+        if not broadcasts(argument.shape, first.shape):
+            raise ValueError(
+                f"{self.name}: {name} of shape {tuple(argument.shape)} does not broadcast to the input's shape "
+                f"{tuple(first.shape)}"
+            )
+        return argument
+
+
+class _Derived(Elementwise):
+    """The derivative of a formula, which may be larger than any formula that is given."""
+
+    def __reduce__(self):
+        made, arguments, state = super().__reduce__()
+        return made, arguments, state | {"_like": self._like}
 
 
 def _apply(op: Elementwise, arguments: Sequence[Tensor | float]) -> Tensor | tuple[Tensor, ...]:
     """The outputs, by the quickest way on which autograd, if it looks, sees the derivative."""
+    if is_recorded():
+        return _plain(op.record(arguments))
     if torch._C._are_functorch_transforms_active():
         return _Apply.apply(op, *arguments)
     if forward_ad._current_level >= 0 or needs_gradient(arguments):
         return _ApplyAtOnce.apply(op, *arguments)
-    return _Apply.forward(op, *arguments)
+    return _plain(op._run(arguments))
+
+
+def _plain(outputs: list[Tensor]) -> Tensor | tuple[Tensor, ...]:
+    return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+
+def is_recorded() -> bool:
+    """Whether torch.jit.trace or torch.func.functionalize listens, which know torch's operations alone."""
+    if torch._C._get_tracing_state() is not None:
+        return True
+    if not torch._C._are_functorch_transforms_active():
+        return False
+    functionalize = torch._C._functorch.TransformType.Functionalize
+    return any(interpreter.key() == functionalize for interpreter in torch._C._functorch.get_interpreter_stack())
 
 
 def needs_gradient(arguments: Sequence[Tensor | float]) -> bool:
     """Whether autograd must see what is done to the arguments."""
-    return torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in arguments)
+    if torch.is_grad_enabled():
+        for a in arguments:
+            if isinstance(a, Tensor) and a.requires_grad:
+                return True
+    return False
 
 
 class _Apply(torch.autograd.Function):
@@ -274,8 +376,7 @@ class _Apply(torch.autograd.Function):
 
     @staticmethod
     def forward(op, *arguments):
-        outputs = op._run(arguments)
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+        return _plain(op._run(arguments))
 
     @staticmethod
     def setup_context(ctx, inputs, output):  # noqa: ARG004
@@ -354,9 +455,9 @@ def _as_argument(gradient: Tensor, argument: Tensor) -> Tensor:
 
 def broadcasts(shape: torch.Size, target: torch.Size) -> bool:
     """Whether a tensor of a shape broadcasts to the target as it is."""
-    return len(shape) <= len(target) and all(
-        s in (1, t) for s, t in zip(reversed(shape), reversed(target), strict=False)
-    )
+    if len(shape) > len(target):
+        return False
+    return all(s in (1, t) for s, t in zip(reversed(shape), reversed(target), strict=False)) if shape else True
 
 
 @functools.cache
@@ -370,13 +471,15 @@ def llvm_runner() -> ModuleType | None:
     return LLVMLITE.load("actlib.backends.llvm_runner")
 
 
-def runs_kernels(x: Tensor) -> bool:
-    """Whether x is an ordinary tensor on a GPU that Triton can serve."""
-    return x.is_cuda and type(x) in (Tensor, torch.nn.Parameter) and _has_triton()
+def runs_kernels(arguments: Sequence[Tensor | float]) -> bool:
+    """Whether the tensors among the arguments are ordinary ones on a GPU that Triton can serve."""
+    if not arguments[0].is_cuda:
+        return False
+    return torch_runner.are_plain([a for a in arguments if isinstance(a, Tensor)], "cuda") and _has_triton()
 
 
 def check_tensor(function: str, argument: str, value: object, alternative: str = "") -> None:
-    """Raises TypeError, naming function and argument, unless the value is a tensor of one of the four types."""
+    """Raises TypeError, naming function and argument, unless the value is a dense tensor of one of the four types."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{function}: {argument} must be {alternative}a tensor, but {type(value).__name__} came")
     if value.dtype not in FLOATS:
@@ -384,20 +487,69 @@ def check_tensor(function: str, argument: str, value: object, alternative: str =
             f"{function}: {argument} must be {alternative}a tensor of float16, bfloat16, float32 or float64, "
             f"but one of {str(value.dtype).removeprefix('torch.')} came"
         )
+    check_layout(function, argument, value)
+
+
+def check_layout(function: str, argument: str, value: Tensor) -> None:
+    """Raises TypeError, naming function and argument, for a tensor that is sparse, nested or of another library's."""
+    if value.layout is not torch.strided or value.is_nested:
+        came = "a nested one" if value.is_nested else f"one of layout {str(value.layout).removeprefix('torch.')}"
+        raise TypeError(f"{function}: {argument} must be a dense tensor, but {came} came")
+
+
+def stands_for_a_tensor(value: object) -> bool:
+    """Whether a value is no tensor, but passes for one among torch's functions, as in a graph of torch.fx."""
+    return not isinstance(value, Tensor) and has_torch_function((value,))
+
+
+def as_float(function: str, argument: str, value: float) -> float:
+    """A number as a float; as it is where it is not known yet, while a graph is made.
+
+    Raises:
+        ValueError: It is beyond all floats.
+    """
+    if isinstance(value, (torch.SymInt, torch.SymFloat)):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(
+            f"{function}: {argument} must be a number that a float can hold, but one of {type(value).__name__} "
+            "came that is too large"
+        ) from None
 
 
 def _check_formula(name, inputs, outputs, parameters) -> None:
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"an Elementwise is named by an identifier, but {name!r} came")
+    if keyword.iskeyword(name):
+        raise ValueError(f"an Elementwise is named by an identifier, but {name!r} came, a word of Python's own")
+    if unicodedata.normalize("NFKC", name) != name:
+        raise ValueError(f"Python would read the name {name!r} as another: {unicodedata.normalize('NFKC', name)!r}")
     symbols = (*inputs, *parameters)
     if not inputs or not all(isinstance(s, Symbol) for s in symbols):
         raise ValueError(f"inputs and parameters must be SymPy symbols, at least one input, but {symbols} came")
     if len({s.name for s in symbols}) < len(symbols):
         raise ValueError(f"each symbol needs a name of its own, but {symbols} came")
+    unreal = [s for s in symbols if s.is_extended_real is False or not s.is_commutative]
+    if unreal:
+        raise ValueError(f"symbols stand for real numbers, but {unreal} came, which are assumed to be none")
     if not outputs:
         raise ValueError("at least one formula is needed, but none came")
     for e in outputs:
+        if not isinstance(e, (Expr, numbers.Number)):
+            raise ValueError(f"a formula is a SymPy expression or a number, but {e!r} came, of {type(e).__name__}")
+        if isinstance(e, Expr):
+            source.check_size(e)
         unknown = sp.sympify(e).free_symbols - set(symbols)
         if unknown:
             raise ValueError(f"{e} contains {sorted(map(str, unknown))}, which are neither inputs nor parameters")
-        source.check(e)
+
+
+def _collected(what: str, given: object) -> tuple:
+    """Several of something in a tuple, where one alone, or what cannot be counted up, may have come."""
+    if isinstance(given, (Expr, numbers.Number)):
+        return (given,)
+    if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
+        raise ValueError(f"{what} come in a sequence, but {given!r} came, of {type(given).__name__}")
+    return tuple(given)

@@ -117,7 +117,11 @@ def over(peer: str, rows: dict[str, dict], ours: str = OURS) -> dict[str, float]
 
 def cases(functions: Iterable[str], task: str, longest: int = max(ROWS), usual_row: int | None = None) -> list[str]:
     """All cases of a task at the size of a bar; of softmax, all lengths of rows, unless one is usual."""
-    rows = {"softmax": [usual_row] if usual_row else [n for n in ROWS if n <= longest], "log_softmax": [ROW]}
+    rows = {
+        "softmax": [usual_row] if usual_row else [n for n in ROWS if n <= longest],
+        "log_softmax": [ROW],
+        "softmax_with_sink": [ROW],
+    }
     return [
         label({"function": f, "dtype": d, "task": task} | ({"row": n} if n else {}))
         for d in DTYPES

@@ -35,6 +35,13 @@ LEFT_OUT = "cannot run here: "
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="of Linux alone")
 
 
+def pytest_collection_modifyitems(items):
+    """What runs kernels is marked."""
+    for item in items:
+        if "by_kernel" in getattr(item, "fixturenames", ()):
+            item.add_marker("gpu")
+
+
 def pytest_report_header(config):
     """Which browser the tests use, if it is known before them."""
     if importlib.util.find_spec("playwright") is None:

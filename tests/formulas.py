@@ -9,7 +9,7 @@ from sympy import Piecewise, Rational, symbols
 
 from actlib import ACTIVATIONS, Elementwise
 from actlib.activations.activation import Activation
-from actlib.formula.primitives import Phi, expm1, sigma, softplus, tanh
+from actlib.formula.primitives import Phi, asinh, atan, expm1, sigma, softplus, tanh
 
 x, y, z = symbols("x y z", real=True)
 alpha, beta = symbols("alpha beta", real=True)
@@ -38,6 +38,7 @@ CASES = {
     "cubic inside": Case(
         Elementwise("gelu_tanh", [x], x * sigma(2 * sp.sqrt(2 / sp.pi) * (x + Rational(44715, 10**6) * x**3)))
     ),
+    "inverses": Case(Elementwise("inverses", [x], [asinh(x) * atan(x), sp.sinh(x) / sp.cosh(2 * x)])),
     "nested": Case(Elementwise("mish", [x], x * tanh(softplus(x)))),
 }
 """By what each of them is an example of."""

@@ -400,7 +400,7 @@ def test_zero_of_the_slope_without_change_of_sign():
 
 def test_numerical_zero_of_the_slope_without_change_of_sign():
     slope = (x * exp(x) - 2 - sin(x)) ** 2  # touches 0 where no closed form is known
-    zeros = analysis._zeros(slope, x, -oo, oo)
+    zeros = analysis.zeros(slope, x)
     assert len([z for z in zeros if z > 0]) == 1
     assert all(abs(sp.N((x * exp(x) - 2 - sin(x)).subs(x, z), 30)) < 1e-20 for z in zeros)
 
@@ -453,11 +453,14 @@ def test_swish_with_symbolic_beta():
         analysis.inflections(formula, x)
 
 
-def test_formula_that_oscillates_is_searched_from_minus_20_to_20():
-    places = [e.x for e in analysis.extrema(FORMULAS["sine"], x)]
-    assert places == [pi * Rational(n, 2) for n in range(-11, 12, 2)]
-    intervals = analysis.monotone_intervals(FORMULAS["sine"], x)
-    assert (intervals[0][0].start, intervals[-1][0].end) == (-20, 20)
+def test_extrema_of_a_wave_are_families():
+    n = Symbol("n", integer=True)
+    top, bottom = analysis.extrema(FORMULAS["sine"], x)
+    assert (top.x, top.value, top.kind) == (2 * pi * n + pi / 2, 1, "maximum")
+    assert (bottom.x, bottom.value, bottom.kind) == (2 * pi * n + 3 * pi / 2, -1, "minimum")
+    falls, rises = analysis.monotone_intervals(FORMULAS["sine"], x)
+    assert falls == (Interval(2 * pi * n + pi / 2, 2 * pi * n + 3 * pi / 2), -1)
+    assert rises == (Interval(2 * pi * n + 3 * pi / 2, 2 * pi * n + 5 * pi / 2), 1)
     assert analysis.largest_slope(x + sin(x) ** 2, x).value == 2
 
 
@@ -585,6 +588,15 @@ SHOWN = {
         Bound(Integer(1), (oo,), False),
         r"\text{supremum }{1}\text{, not reached, approached towards }{\infty}",
     ),
+    "minimum 0 at pi*n, for every integer n": (
+        Extremum(pi * Symbol("n", integer=True), Integer(0), "minimum"),
+        r"\text{minimum }{0}\text{ at }{\pi n}\text{, for every integer }{n}",
+    ),
+    "infinitely many": (analysis.Refusal("infinitely many", "infinitely many"), r"\text{infinitely many}"),
+    "equal: they are the same formula": (
+        analysis.equality_of(x, x),
+        r"\text{equal: they are the same formula}",
+    ),
     "towards -oo: saturates, slope ~ exp(x)": (
         Saturation(-oo, Integer(0), True, sp.exp(x)),
         r"\text{towards }{-\infty}\text{: saturates, slope} \sim {e^{x}}",
@@ -614,7 +626,7 @@ def test_result_is_shown_as_mathematics(text):
 
 def test_every_kind_of_result_is_shown():
     kinds = {kind for kind in vars(analysis).values() if dataclasses.is_dataclass(kind) and kind.__name__[0] != "_"}
-    assert kinds == {type(result) for result, _ in SHOWN.values()} | {analysis.Summary}
+    assert kinds == {type(result) for result, _ in SHOWN.values()} | {analysis.Summary, analysis.Certificate}
 
 
 def test_rows_of_the_card():

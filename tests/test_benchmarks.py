@@ -549,7 +549,7 @@ def test_bars_of_a_gpu():
     where = "value, 64 Mi elements"
     share = found["share of the copy's bandwidth", where]
     assert (share["figure"], share["met"], share["misses"]) == (0.85, False, {"mish, float32, value": 0.85})
-    assert len(share["unmeasured"]) == 2 * 25 - 2
+    assert len(share["unmeasured"]) == 2 * 26 - 2
     rows = found["rows: share of the copy's bandwidth", where]
     assert rows["misses"] == {"softmax in rows of 1,024, float32, value": 0.84}
     assert found["time over that of torch", where]["misses"] == {"mish, float32, value": 1.02}

@@ -22,6 +22,7 @@ from test_analysis import SHOWN as RESULTS
 from test_analysis import x
 from test_paper import pdf
 
+import actlib
 import tasks
 from actlib.formula import analysis
 from actlib.formula.primitives import sigma
@@ -247,6 +248,17 @@ def test_index_leads_into_every_chapter(site, pages, path):
     assert len({link["href"] for link in links}) >= 8
 
 
+def test_reference_describes_every_public_name_by_its_docstring(site, pages):
+    described = {}
+    for name in ("reference", "reference_formulas"):
+        for term in pages[site / "book" / f"{name}.html"].select("dt.sig[id]"):
+            described[term["id"]] = term.find_next_sibling("dd").get_text(" ", strip=True)
+    for name in actlib.__all__:
+        prefix = "actlib.activations" if name == "ACTIVATIONS" else "actlib"
+        assert len(described[f"{prefix}.{name}"]) > 20
+    assert "Sigmoid linear unit, elementwise: Swish with beta 1." in described["actlib.silu"]
+
+
 def test_no_internal_link_is_dead(site, pages):
     anchors = {
         page: {tag.get(name) for name in ("id", "name") for tag in soup.find_all(attrs={name: True})}
@@ -290,7 +302,8 @@ def test_figures_take_the_colours_of_the_page(site):
     assert not {v for v in variables if f"{v}:" not in light or f"{v}:" not in dark}
 
 
-PAGES = ["intro", "explorer", "glossary", "references", "../genindex", *(n.stem for n in NOTEBOOKS)]
+REFERENCE = ["reference", "reference_formulas"]
+PAGES = ["intro", "explorer", "glossary", "references", *REFERENCE, "../genindex", *(n.stem for n in NOTEBOOKS)]
 
 
 @pytest.fixture(scope="module", params=PAGES)

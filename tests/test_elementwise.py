@@ -381,6 +381,8 @@ def test_bad_calls_are_refused_in_words(name, arguments, error, message):
         (("f", [x], []), "at least one formula"),
         (("f", [x], x * y + alpha), r"contains \['alpha', 'y'\]"),
         (("f", [x], sp.gamma(x)), "no backend implements gamma"),
+        (("f", [x], x * sp.floor(x)), r"floor\(x\) in .* is refused: it is flat between its jumps"),
+        (("f", [x], sp.ceiling(x)), r"ceiling\(x\) in .* is refused: it is flat between its jumps"),
     ],
 )
 def test_bad_definitions_are_refused_in_words(arguments, message):
@@ -394,6 +396,26 @@ def test_works_without_data():
     values = torch.empty(2, 3, device="meta", dtype=torch.bfloat16)
     assert op(values, 1.0).shape == (2, 3)
     assert op(values, 1.0).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("function", [sp.atan, sp.asinh, sp.sinh, sp.cosh])
+def test_functions_that_the_registry_does_without_are_as_exact(function):
+    op = Elementwise(function.__name__, [x], function(x))
+    for dtype in (torch.float16, torch.bfloat16):
+        every = accuracy.Reference(op.outputs[0], x, accuracy.every_finite(dtype)[::7])
+        assert every.value_errors(op).max() <= 0.55
+        assert every.slope_errors(op).max() <= 0.55
+    assert op._has_machine_code
+    with np.errstate(all="ignore"):  # two of them overflow
+        assert max(accuracy.mixed_errors(op.outputs[0], op.inputs, op, 1 << 14)) <= 4
+    ends = torch.tensor([1e-300, -0.3, 1.0, 709.9, -710.2, 1e200, -1e308], dtype=torch.float64)
+    few = accuracy.Reference(op.outputs[0], x, ends)
+    assert few.value_errors(op).max() <= 2
+    assert few.slope_errors(op).max() <= 2
+    for dtype in DTYPES:
+        points = torch.tensor([torch.nan, torch.inf, -torch.inf, 0.0, -0.0], dtype=dtype)
+        expected = getattr(torch, function.__name__)(points)
+        torch.testing.assert_close(op(points), expected, rtol=2 * torch.finfo(dtype).eps, atol=0, equal_nan=True)
 
 
 def test_a_formula_is_all_it_takes():

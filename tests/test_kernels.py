@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+import sympy as sp
 import torch
 from formulas import CASES, ELEMENTWISE, applied, every_elementwise, values, x
 
@@ -176,9 +177,11 @@ def test_ends_of_the_number_line(activation, by_kernel, by_torch):
             for order in ("value", "slope"):
                 call = applied(activation) if order == "value" else lambda *t: accuracy.slope(applied(activation), *t)
                 ours, theirs = by_kernel(call, points, *others), by_torch(call, points, *others)
-                # Two ulp; among the subnormal numbers, where an ulp no longer shrinks, two of the smallest.
+                # Two ulp; among the subnormal numbers, where an ulp no longer shrinks, two of the smallest. A clamp
+                # makes 10 of the largest numbers, and the product with a slope next to 0 is rounded once more.
+                ulps = 3 if activation.name == "clamped_swiglu" else 2
                 torch.testing.assert_close(
-                    ours, theirs, rtol=2 * info.eps, atol=2 * info.smallest_normal * info.eps, equal_nan=True
+                    ours, theirs, rtol=ulps * info.eps, atol=2 * info.smallest_normal * info.eps, equal_nan=True
                 )
 
 
@@ -188,6 +191,14 @@ def test_accuracy_of_the_kernel(activation, by_kernel):
     count = 1 << (22 if DEVICE == "cuda" else 15)
     largest = by_kernel(accuracy.mixed_errors, activation.default_formula, activation.inputs, on_device, count)
     # As for the torch function; a GPU's exponential and division are each off by up to 2 ulp, not half of one.
+    assert max(largest) <= (8 if DEVICE == "cuda" else 6)
+
+
+@pytest.mark.parametrize("function", [sp.atan, sp.asinh, sp.sinh, sp.cosh])
+def test_accuracy_of_functions_that_the_registry_does_without(function, by_kernel):
+    op = elementwise.Elementwise(function.__name__, [x], function(x))
+    on_device = lambda t: op(t.to(DEVICE)).cpu()
+    largest = by_kernel(accuracy.mixed_errors, op.outputs[0], op.inputs, on_device, 1 << 15)
     assert max(largest) <= (8 if DEVICE == "cuda" else 6)
 
 
@@ -228,7 +239,9 @@ def test_every_kernel_compiles_for_both_generations(compiled):
 def test_registers_suffice(compiled):
     # Kernels are tuned with Triton 3.7, where all fit. Others keep a few numbers of softmax's backward in memory.
     few = 0 if optional._numbers(triton.__version__)[:2] == (3, 7) else 64
-    room = lambda k: few if "softmax" in k["name"] and k["order"] == 1 else 0
+    # So does the gradient of the gradient in gate, value and three parameters, all at once.
+    many = {"clamped_swiglu_backward_backward": 96}
+    room = lambda k: few if "softmax" in k["name"] and k["order"] == 1 else many.get(k["name"], 0)
     spilled = [k["name"] for k in compiled if k["local"] or (k["stack"] > room(k) and not k["trigonometric"])]
     assert not spilled
 
@@ -240,6 +253,7 @@ def test_compiled_kernels_round_to_nearest_and_keep_subnormal_numbers(compiled):
     }
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU, which machines of continuous integration lack")
 @every_elementwise
 def test_on_a_gpu_the_kernel_is_what_runs(activation, monkeypatch):

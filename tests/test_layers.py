@@ -1,7 +1,9 @@
 """Layers: the gated family with its parameters, a learnable beta, and models of others with actlib's layers put in."""
 
 import copy
+import functools
 import inspect
+import math
 import pickle
 
 import pytest
@@ -276,3 +278,146 @@ def test_inplace_writes_the_result_into_the_input(activation):
     with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
         activation.function(leaf, inplace=True)
     assert torch.equal(leaf, x)
+
+
+def clamped_by_torch(gate, value, alpha=1.0, offset=0.0, limit=10.0):
+    """As gpt-oss computes it, with its numbers or others."""
+    gate, value = gate.clamp(max=limit), value.clamp(-limit, limit)
+    return gate * torch.sigmoid(alpha * gate) * (value + offset)
+
+
+GPT_OSS = {"alpha": 1.702, "offset": 1.0, "limit": 7.0}
+CLAMPS = {"gpt-oss": GPT_OSS, "DeepSeek-V4": {}, "none": {"limit": math.inf}}
+every_clamp = pytest.mark.parametrize("numbers", CLAMPS.values(), ids=CLAMPS.keys())
+
+
+@every_clamp
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_clamped_swiglu_is_torchs_composition_with_its_slopes_at_the_clamps(numbers, dtype):
+    limit = numbers.get("limit", 10.0)
+    limit = limit if limit < math.inf else 20.0
+    ends = torch.tensor([-limit, limit], dtype=dtype)
+    numbers_here = torch.cat(
+        [torch.linspace(-15, 15, 31, dtype=dtype), ends, *(torch.nextafter(ends, e * ends) for e in (0, 2))]
+    )
+    gate, value = (t.flatten().requires_grad_() for t in torch.meshgrid(numbers_here, numbers_here, indexing="ij"))
+    ours, theirs = actlib.clamped_swiglu(gate, value, **numbers), clamped_by_torch(gate, value, **numbers)
+    torch.testing.assert_close(ours, theirs)
+    sent = torch.randn_like(ours)
+    torch.testing.assert_close(*(torch.autograd.grad(y, (gate, value), sent) for y in (ours, theirs)))
+    for at in (ends[:1], ends[1:]):  # just at a limit a gradient passes
+        for given in ((at, 0 * at + 0.5), (0 * at + 0.5, at)):
+            slopes = [
+                [accuracy.slope(functools.partial(f, **numbers), *given, wanted=i) for i in (0, 1)]
+                for f in (actlib.clamped_swiglu, clamped_by_torch)
+            ]
+            torch.testing.assert_close(*slopes)
+
+
+def test_no_gradient_passes_a_clamp_not_even_an_infinite_one():
+    gate = torch.tensor([11.0, 1.0], requires_grad=True)
+    value = torch.tensor([1.0, -12.0], requires_grad=True)
+    gradients = torch.autograd.grad(actlib.clamped_swiglu(gate, value), (gate, value), torch.full((2,), torch.inf))
+    assert gradients[0][0] == 0
+    assert gradients[1][1] == 0
+
+
+def test_clamped_swiglu_gradients_agree_with_finite_differences():
+    gate, value = (torch.linspace(-9, 9, 12, dtype=torch.float64).roll(5 * i).requires_grad_() for i in range(2))
+    numbers = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (1.3, 0.5, 4.0)]
+    arguments = (gate, value, *numbers)
+    assert torch.autograd.gradcheck(actlib.clamped_swiglu, arguments, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(actlib.clamped_swiglu, arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+def test_accuracy_with_the_numbers_of_gpt_oss(dtype):
+    op = ACTIVATIONS["clamped_swiglu"].op
+    formula = op.outputs[0].subs({s: sp.Rational(str(GPT_OSS[s.name])) for s in op.parameters})
+    function = lambda gate, value: actlib.clamped_swiglu(gate, value, **GPT_OSS)
+    if dtype == torch.float32:
+        # A rounding more than without an offset, and that of 1.702, which counts next to where the slope is 0.
+        assert max(accuracy.mixed_errors(formula, op.inputs, function, 1 << 20)) <= 5
+        return
+    inputs = accuracy.paired(accuracy.every_finite(dtype)[::5], 2)
+    reference = accuracy.Reference(formula, op.inputs, *inputs)
+    assert reference.value_errors(function).max() <= 0.55
+    assert reference.slope_errors(function).max() <= 0.55
+
+
+@every_clamp
+def test_clamped_layer_is_its_formula(numbers):
+    made, x = actlib.ClampedSwiGLU(5, 7, dtype=torch.float64, **numbers), 9 * torch.randn(4, 5, dtype=torch.float64)
+    torch.testing.assert_close(made(x), clamped_by_torch(x @ made.W.T + made.b, x @ made.V.T + made.d, **numbers))
+    for again in (copy.deepcopy(made), pickle.loads(pickle.dumps(made)), nn.Sequential(made)):
+        assert torch.equal(again(x), made(x))
+    assert [*made.state_dict()] == [*actlib.SwiGLU(5, 7).state_dict()]
+    assert repr(actlib.ClampedSwiGLU(5, 7)) == (
+        "ClampedSwiGLU(in_features=5, hidden_features=7, bias=True, alpha=1, offset=0, limit=10)"
+    )
+    torch.compiler.reset()
+    single = made.float()
+    torch.testing.assert_close(torch.compile(single, fullgraph=True)(x.float()), single(x.float()))
+
+
+@pytest.mark.parametrize("limit", [0, -7.0, math.nan])
+def test_a_limit_that_is_not_above_0_is_refused_in_words(limit):
+    for call in (lambda: actlib.clamped_swiglu(torch.ones(2), torch.ones(2), limit=limit),
+                 lambda: actlib.ClampedSwiGLU(2, 2, limit=limit)):  # fmt: skip
+        with pytest.raises(ValueError, match=f"limit must be above 0, but {limit} came"):
+            call()
+    with pytest.raises(TypeError, match="ClampedSwiGLU: alpha must be a number, but str came"):
+        actlib.ClampedSwiGLU(2, 2, alpha="1")
+
+
+SHAPES = {(): 1, (4,): 1, (2, 3): 3, (2, 3, 4): 3, (2, 3, 4, 5): 3}
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("single", [True, False])
+def test_prelu_is_torchs(shape, single):
+    count = 1 if single else SHAPES[shape]
+    ours, theirs = actlib.PReLU(count, 0.3, dtype=torch.float64), nn.PReLU(count, 0.3, dtype=torch.float64)
+    assert torch.equal(ours.weight, theirs.weight)
+    theirs.weight.data += torch.rand(count).double()
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(shape, dtype=torch.float64)
+    x[x.abs() < 0.3] = 0  # where the slope is the weight
+    x.requires_grad_()
+    results = []
+    for layer in (ours, theirs):
+        y = layer(x)
+        results.append((y, *torch.autograd.grad(y, (x, layer.weight), torch.cos(y.detach()))))
+    torch.testing.assert_close(*results)
+    assert torch.autograd.gradcheck(actlib.prelu, (x.detach() + 0.1, ours.weight), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(actlib.prelu, (x.detach().requires_grad_() + 0.1, ours.weight))
+    assert repr(ours) == repr(theirs)
+    theirs.load_state_dict(ours.state_dict())
+
+
+def test_prelu_is_kept_and_copied_and_begins_anew():
+    made, x = actlib.PReLU(3), torch.randn(2, 3)
+    for again in (copy.deepcopy(made), pickle.loads(pickle.dumps(made)), nn.Sequential(made)):
+        assert torch.equal(again(x), made(x))
+    made.weight.data.zero_()
+    made.reset_parameters()
+    assert made.weight.tolist() == [0.25] * 3
+    torch.compiler.reset()
+    torch.testing.assert_close(torch.compile(made, fullgraph=True)(x), made(x))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: actlib.PReLU(2.0), TypeError, "PReLU: num_parameters must be an int, but float came"),
+        (lambda: actlib.PReLU(0), ValueError, "PReLU: num_parameters must be at least 1, but 0 came"),
+        (lambda: actlib.PReLU(4)(torch.ones(2, 3)), ValueError, "1 number or 3, one a channel for .* (4,) came"),
+        (lambda: actlib.PReLU(2)(torch.ones(2)), ValueError, "weight must have 1 number for an input of shape (2,)"),
+        (lambda: actlib.prelu(torch.ones(2, 4), torch.ones(2, 2)), ValueError, "but one of shape (2, 2) came"),
+        (lambda: actlib.prelu(torch.ones(2), 0.25), TypeError, "prelu: weight must be a tensor, but float came"),
+        (lambda: actlib.prelu([1.0], torch.ones(1)), TypeError, "prelu: input must be a tensor, but list came"),
+    ],
+)  # fmt: skip
+def test_what_prelu_cannot_take_is_refused_in_words(call, error, message):
+    with pytest.raises(error, match=message.replace("(", r"\(").replace(")", r"\)")):
+        call()

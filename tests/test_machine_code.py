@@ -37,9 +37,9 @@ def threads(request):
 def without_team(monkeypatch):
     """As on a system where torch's OpenMP is not to be found."""
     monkeypatch.setattr(llvm_runner, "_TEAM", None)
-    llvm_runner.make.cache_clear()
+    llvm_runner.KERNELS.clear()
     yield
-    llvm_runner.make.cache_clear()
+    llvm_runner.KERNELS.clear()
 
 
 def kinds(op, dtype):

@@ -13,11 +13,16 @@ from actlib.formula import primitives
 from actlib.formula.primitives import (
     Phi,
     Primitive,
+    asinh,
+    atan,
+    cosatan,
+    cosh,
     derivative,
     elementary,
     expm1,
     phi,
     sigma,
+    sinh,
     softplus,
     stable,
     tanh,
@@ -31,7 +36,7 @@ every_primitive = pytest.mark.parametrize("primitive", PRIMITIVES, ids=lambda p:
 
 
 def test_there_are_primitives():
-    assert {sigma, softplus, Phi, phi, tanh, expm1} <= set(PRIMITIVES)
+    assert {sigma, softplus, Phi, phi, tanh, expm1, sinh, cosh, atan, asinh, cosatan} == set(PRIMITIVES)
 
 
 @every_primitive
@@ -83,6 +88,8 @@ def test_limits_of_formulas_in_primitives():
         (sp.erfc(x), 2 * Phi(-sp.sqrt(2) * x)),
         (sp.exp(x) - 1, expm1(x)),
         (2 * sp.exp(x) - 2 + x, 2 * expm1(x) + x),
+        (sp.sinh(x) + x * sp.cosh(x), sinh(x) + x * cosh(x)),
+        (sp.atan(sp.asinh(x)), atan(asinh(x))),
         (sp.Max(x, 0), sp.Piecewise((x, x > 0), (0, True))),
         (sp.Min(x, 1), sp.Piecewise((x, x < 1), (1, True))),
     ],

@@ -155,7 +155,12 @@ def test_slope_at_a_kink_is_torchs(activation, dtype):
     inputs = [kinks] + [torch.ones_like(kinks) for _ in activation.inputs[1:]]
     slopes = accuracy.slope(activation.entry, *inputs)
     if activation.torch is None:
-        assert activation.name in ("relu_squared", "gelu_sigmoid")  # which have no kink in the slope
+        assert activation.name in (
+            "relu_squared",
+            "gelu_sigmoid",
+            "clamped_swiglu",
+            "softmax_with_sink",
+        )  # no kink in the slope there
         assert torch.equal(slopes[1], slopes[2])
         return
     theirs = slope_by_torch(activation, *inputs)
@@ -366,6 +371,7 @@ def test_signature_is_torchs(name):
 
 x, beta, alpha, slope, threshold = sp.symbols("x beta alpha negative_slope threshold", real=True)
 gate, value = sp.symbols("gate value", real=True)
+offset, end = sp.symbols("offset limit", real=True)
 x1, x2, x3 = sp.symbols("x1:4", real=True)
 logistic = lambda u: 1 / (1 + sp.exp(-u))
 normal = lambda u: (1 + sp.erf(u / sp.sqrt(2))) / 2
@@ -398,6 +404,10 @@ AS_PUBLISHED = {
     "relu6": sp.Min(sp.Max(x, 0), 6),
     "logsigmoid": sp.log(logistic(x)),
     "relu_squared": sp.Max(x, 0) ** 2,
+    "softmax_with_sink": sp.exp(x1) / (1 + sp.exp(x1) + sp.exp(x2) + sp.exp(x3)),
+    "clamped_swiglu": sp.Min(gate, end)
+    * logistic(alpha * sp.Min(gate, end))
+    * (sp.Min(sp.Max(value, -end), end) + offset),
 }
 """Every formula once more, as its authors wrote it: what the formulas in primitives are held against."""
 
@@ -421,6 +431,7 @@ def test_formula_is_as_published(activation):
         ("swish", {"beta": 1.0}),
         ("swiglu", {"beta": 1.0}),
         ("softplus", {"beta": 1, "threshold": 20}),
+        ("clamped_swiglu", {"alpha": 1.0, "offset": 0.0, "limit": 10.0}),
     ],
 )
 def test_defaults_are_as_published(name, defaults):

@@ -423,3 +423,78 @@ def test_accuracy_of_the_kernels(name, by_kernel):
     entry = lambda *columns: activation.entry(*(c.to(DEVICE) for c in columns)).cpu()
     largest = by_kernel(accuracy.mixed_errors, activation.default_formula, activation.inputs, entry, count)
     assert max(largest) <= (8 if DEVICE == "cuda" else 6)
+
+
+def with_sink_by_torch(x, sink, dim=-1):
+    shape = [1 if i == dim % x.ndim else n for i, n in enumerate(x.shape)]
+    return torch.softmax(torch.cat([x, sink.expand(shape)], dim), dim).narrow(dim, 0, x.shape[dim])
+
+
+@pytest.mark.parametrize("dim", [1, 2, -1])
+@pytest.mark.parametrize("shape", [(), (3, 1, 1), (2, 1, 1, 1)], ids=str)
+def test_a_sink_takes_its_share(dim, shape):
+    x, sink = torch.randn(2, 3, 4, 5).double().requires_grad_(), torch.randn(shape).double().requires_grad_()
+    if dim == 1 and shape == (3, 1, 1):
+        with pytest.raises(ValueError, match=r"sink of shape \(3, 1, 1\) does not broadcast to \(2, 1, 4, 5\)"):
+            actlib.softmax_with_sink(x, dim, sink=sink)
+        return
+    call = lambda x, sink: actlib.softmax_with_sink(x, dim, sink=sink)
+    ours, theirs = call(x, sink), with_sink_by_torch(x, sink, dim)
+    torch.testing.assert_close(ours, theirs)
+    sent = torch.randn_like(ours)
+    torch.testing.assert_close(*(torch.autograd.grad(y, (x, sink), sent) for y in (ours, theirs)))
+    few = (x[:, :, :2, :2].detach().requires_grad_(), sink)
+    assert torch.autograd.gradcheck(call, few, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(call, few)
+    assert ours.is_contiguous()
+
+
+def test_a_sink_of_0_is_softmax_off_by_one():
+    x = torch.tensor([[0.5, -1.0, 2.0], [-60.0, -70.0, -80.0]], dtype=torch.float64)
+    expected = x.exp() / (1 + x.exp().sum(1, keepdim=True))
+    torch.testing.assert_close(actlib.softmax_with_sink(x, 1), expected, rtol=1e-14, atol=0)
+    nothing = torch.full((2, 3), -torch.inf)
+    assert actlib.softmax_with_sink(nothing, 1).tolist() == [[0.0] * 3] * 2
+    assert actlib.softmax_with_sink(torch.tensor(0.0), 0) == 0.5
+    half = actlib.softmax_with_sink(torch.tensor([0, 1]), 0, torch.float16)
+    assert half.dtype == torch.float16
+    where = torch.tensor([True, False, True])
+    masked = actlib.softmax_with_sink(x, 1, where=where)
+    torch.testing.assert_close(masked[:, [0, 2]], actlib.softmax_with_sink(x[:, [0, 2]], 1))
+    assert masked[:, 1].tolist() == [0, 0]
+
+
+def test_layer_with_sinks_of_heads():
+    layer, x = actlib.SoftmaxWithSink(-1, heads=3), torch.randn(2, 3, 4, 5)
+    torch.testing.assert_close(layer(x), actlib.softmax_with_sink(x, -1))
+    layer.sink.data.normal_()
+    torch.testing.assert_close(layer(x), with_sink_by_torch(x, layer.sink.view(3, 1, 1)))
+    assert [*layer.state_dict()] == ["sink"]
+    assert repr(layer) == "SoftmaxWithSink(dim=-1, heads=3)"
+    assert repr(actlib.SoftmaxWithSink()) == "SoftmaxWithSink(dim=-1)"
+    for again in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), nn.Sequential(layer)):
+        assert torch.equal(again(x), layer(x))
+    torch.compiler.reset()
+    torch.testing.assert_close(torch.compile(layer, fullgraph=True)(x), layer(x))
+    assert torch.equal(actlib.SoftmaxWithSink()(x), actlib.softmax_with_sink(x, -1))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: actlib.softmax_with_sink([1.0], 0), TypeError, "input must be a tensor, but list came"),
+        (lambda: actlib.softmax_with_sink(torch.ones(3), None), TypeError, "dim must be an int, but NoneType came"),
+        (lambda: actlib.softmax_with_sink(torch.ones(3), 1), IndexError, "dim must be from -1 to 0"),
+        (lambda: actlib.softmax_with_sink(torch.ones(3), 0, torch.int8), TypeError, "dtype must be float16"),
+        (lambda: actlib.softmax_with_sink(torch.ones(3), 0, sink="0"), TypeError, "sink must be a real number"),
+        (lambda: actlib.softmax_with_sink(torch.ones(3), 0, sink=torch.ones(3)), ValueError, r"broadcast to \(1,\)"),
+        (lambda: actlib.softmax_with_sink(torch.ones(3), 0, where=torch.ones(3)), TypeError, "where must be a boolean"),
+        (lambda: actlib.SoftmaxWithSink(None), TypeError, "dim must be an int, but NoneType came"),
+        (lambda: actlib.SoftmaxWithSink(1, 1.5), TypeError, "heads must be an int or None, but float came"),
+        (lambda: actlib.SoftmaxWithSink(1, 0), ValueError, "heads must be at least 1, but 0 came"),
+        (lambda: actlib.SoftmaxWithSink(1, 2)(torch.ones(1, 3, 4)), ValueError, r"shape \(batch, 2, \.\.\.\)"),
+    ],
+)  # fmt: skip
+def test_what_sinks_cannot_take_is_refused_in_words(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

@@ -116,6 +116,57 @@ def test_tests_take_further_arguments_and_the_number_of_workers(log, monkeypatch
     assert log[-1].endswith("--nbval -k sigmoid")
 
 
+@pytest.mark.parametrize("xdist", [True, False])
+def test_a_gpus_tests_and_benchmark_run_with_the_torch_that_is_here(xdist, log, monkeypatch):
+    monkeypatch.setattr(tasks.importlib.util, "find_spec", lambda name: name == "torch" or xdist or None)
+    assert tasks.main(["gpu"]) == 0
+    assert all(line.startswith(sys.executable) for line in log)
+    asked, tested, measured = log
+    assert "is_available" in asked
+    assert tested.endswith(" -m gpu tests/test_any_formula.py tests/test_kernels.py tests/test_softmax.py")
+    assert (" -n " in tested) == xdist
+    assert measured.endswith("--device cuda --no-compile --elements 1024 67108864")
+    log.clear()
+    tasks.main(["gpu", "gelu"])
+    assert log[-1].endswith("-m benchmarks --device cuda gelu")
+
+
+def test_a_gpus_tests_get_an_environment_where_no_torch_is_here(log, monkeypatch):
+    monkeypatch.setattr(tasks.importlib.util, "find_spec", lambda _: None)
+    assert tasks.main(["gpu"]) == 0
+    assert "-m pip install" in log[1]
+    assert log[-1].startswith(str(pathlib.Path(".venv")))
+    assert " -n " in log[-2]
+
+
+def test_without_a_gpu_it_is_said_and_nothing_is_tested():
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    run = subprocess.run(
+        [sys.executable, "tasks.py", "gpu"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert run.returncode == 2
+    assert "torch finds no GPU here" in run.stderr
+    assert run.stdout == ""
+
+
+def test_what_runs_kernels_is_marked_for_a_gpu():
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *tasks.GPU_TESTS]
+    command += ["-m", "gpu"]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout.split("\n")
+    marked = {line.partition("[")[0] for line in lines if "::" in line}
+    assert {line.partition("::")[0] for line in marked} == set(tasks.GPU_TESTS)
+    assert "tests/test_kernels.py::test_on_a_gpu_the_kernel_is_what_runs" in marked
+    assert "tests/test_kernels.py::test_registers_suffice" not in marked  # which needs no GPU, but minutes
+    # All tests that ask for kernels are in these files.
+    asking = {p.name for p in (ROOT / "tests").glob("test_*.py") if "by_kernel" in p.read_text(encoding="utf-8")}
+    assert asking - {pathlib.Path(__file__).name} == {pathlib.Path(f).name for f in tasks.GPU_TESTS}
+
+
 @pytest.mark.parametrize(("which", "resolution"), [("lowest", "lowest-direct"), ("newest", "highest")])
 def test_versions_get_an_environment_of_their_own(which, resolution, log, tmp_path):
     tasks.main(["test-versions", which])

@@ -1,6 +1,7 @@
 """Formulas as people type them: what the grammar reads, what it refuses, and what is reported of them."""
 
 import json
+import re
 
 import pytest
 import sympy as sp
@@ -10,7 +11,7 @@ from sympy import Abs, Max, Piecewise, Rational, Symbol
 from actlib import Elementwise
 from actlib.formula import parser
 from actlib.formula.parser import FormulaError, parse, x
-from actlib.formula.primitives import Phi, expm1, phi, sigma, softplus, tanh
+from actlib.formula.primitives import Phi, asinh, atan, cosh, expm1, phi, sigma, sinh, softplus, tanh
 from actlib.formula.report import report
 
 alpha, beta = (Symbol(name, real=True) for name in ("alpha", "beta"))
@@ -78,6 +79,8 @@ HOSTILE = {
     "no condition": "where(x, x, x)",
     "condition outside": "x > 0",
     "implicit product": "2x",
+    "steps": "floor(x)",
+    "hyperbolic sines of hyperbolic sines": "sinh(cosh(sinh(x)))",
     "variable exponent": "x^x",
 }
 
@@ -100,6 +103,8 @@ HOSTILE = {
         ("sigma(x)^beta", sp.exp(beta * sp.log(sigma(x)))),
         ("σ(x)·π − 0.1", sigma(x) * sp.pi - Rational(1, 10)),
         ("1.5e-3", Rational(3, 2000)),
+        ("arctan(x)*asinh(x)", atan(x) * asinh(x)),
+        ("sinh(x) + cosh(2*x)", sinh(x) + cosh(2 * x)),
         (" \n3\t", sp.Integer(3)),
     ],
     ids=str,
@@ -126,6 +131,8 @@ def test_says_where_it_stumbles():
         parse("1 + 2x")
     with pytest.raises(FormulaError, match=r"“\)” should follow"):
         parse("tanh(x")
+    with pytest.raises(FormulaError, match="floor is refused: it is flat between its jumps"):
+        parse("floor(x)")
     with pytest.raises(TypeError, match="a formula is a str, but int came"):
         parse(3)
 
@@ -181,11 +188,46 @@ def test_report_says_what_has_no_closed_form():
     assert "no closed form found" in rows("x*tanh(softplus(x))")["extrema"]
 
 
+def known(text):
+    return {part["label"]: part["known"] for part in parts(text) if part["part"] == "row"}
+
+
+def test_report_says_how_each_property_is_known():
+    assert known("x*sigma(x)") | {"Lipschitz constant": "", "mean square of the slope": ""} == {
+        "limits": "exact",
+        "range": "exact",
+        "extrema": "exact",
+        "monotone": "exact",
+        "Lipschitz constant": "",
+        "smoothness": "exact",
+        "symmetry": "exact",
+        "mean square of the slope": "",
+    }
+    assert known("x*sigma(x)")["Lipschitz constant"] == known("x*Phi(x)")["range"] == "certified"
+    assert known("x*sigma(x)")["mean square of the slope"] == "computed"
+    assert known("x*sin(x)")["extrema"] == "refused"
+
+
+@pytest.mark.parametrize("text", ["sin(x)", "x + sin(1000*x)/100"])
+def test_report_of_a_wave_speaks_of_every_period(text):
+    told = rows(text)
+    assert re.search(r"for every integer +n", told["extrema"])
+    assert "falls for" in told["monotone"]
+
+
 def test_report_ends_where_the_formula_has_no_value():
     assert [p["part"] for p in parts("log(x)")] == ["formula", "code", "problem"]
 
 
-@pytest.mark.parametrize("text", ["x*sigma(beta*x)", "tanh(x)", "where(x > alpha, x, alpha*exp(x - 1))", "3"])
+def test_slopes_are_typeset_as_in_school():
+    (latex,) = {p["slope"] for text in ("atan(x)",) for p in parts(text) if p["part"] == "formula"}
+    assert latex == r"\frac{1}{x^{2} + 1}"
+    assert rows("asinh(x)")["good gradients"].startswith("does not hold the slope vanishes at both ends")
+
+
+@pytest.mark.parametrize(
+    "text", ["x*sigma(beta*x)", "tanh(x)", "x*atan(asinh(x))", "where(x > alpha, x, alpha*exp(x - 1))", "3"]
+)
 def test_reported_code_runs_as_it_is(text):
     code = next(p["code"] for p in parts(text) if p["part"] == "code")
     formula = parse(text)

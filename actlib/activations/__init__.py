@@ -49,6 +49,8 @@ ACTIVATIONS: dict[str, Activation] = {
         relu6.activation,
         logsigmoid.activation,
         relu_squared.activation,
+        glu.clamped_activation,
+        softmax.sink_activation,
     )
 }
 """Every activation function by its name, in the order of the chapters."""

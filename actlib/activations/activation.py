@@ -33,6 +33,10 @@ class Activation:
     chapter: str | None = None
     references: tuple[str, ...] = ()
 
+    def __post_init__(self):
+        if self.op is not None:
+            self.op.public = self.function
+
     @property
     def name(self) -> str:
         """The name, as of the function."""
@@ -55,7 +59,7 @@ class Activation:
 
     @property
     def entry(self) -> Callable:
-        """The public function, called as the formula is: one tensor for each of the inputs."""
+        """The public function, called as the formula is, with one tensor for each of the inputs."""
         return self.function
 
     @property
@@ -94,13 +98,13 @@ class RowActivation(Activation):
 
     @property
     def entry(self) -> Callable:
-        """The public function, called as the formula is: from the columns of rows to the first column of the result."""
+        """The public function, called as the formula is, from the columns of rows to the first column of the result."""
         return _first_column(self.function)
 
     @property
     def torch_entry(self) -> Callable | None:
         """PyTorch's own function, called likewise."""
-        return _first_column(self.torch)
+        return self.torch and _first_column(self.torch)
 
 
 def _first_column(function: Callable) -> Callable:

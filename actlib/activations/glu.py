@@ -1,13 +1,18 @@
 """Gated linear units: an activation of one tensor, the gate, times another, the value."""
 
+import numbers
+
 import torch
-from sympy import Symbol
+from sympy import Expr, Piecewise, Symbol
 from torch import Tensor, nn
 from torch.nn import functional
 
 from actlib.activations import gelu, relu, sigmoid, swish
 from actlib.activations.activation import Activation
-from actlib.elementwise import FLOATS, Elementwise
+from actlib.activations.layer import Generated
+from actlib.backends.torch_runner import shape
+from actlib.elementwise import FLOATS, Elementwise, check_layout, stands_for_a_tensor
+from actlib.formula.primitives import sigma
 
 gate = Symbol("gate", real=True)
 value = Symbol("value", real=True)
@@ -24,6 +29,25 @@ bilinear_op = gated("bilinear", Elementwise("identity", [gate], gate))
 reglu_op = gated("reglu", relu.op)
 geglu_op = gated("geglu", gelu.op)
 swiglu_op = gated("swiglu", swish.op)
+
+alpha, offset, limit = (Symbol(name, real=True) for name in ("alpha", "offset", "limit"))
+
+
+def clamped() -> Expr:
+    """SwiGLU of a gate clamped from above and a value clamped on both sides.
+
+    The cases stand outside, so that no gradient passes a clamp, not even an infinite one.
+    """
+
+    def of(gate: Expr) -> Expr:
+        swish = gate * sigma(alpha * gate)
+        cases = [(end, beyond) for end, beyond in ((-limit, value < -limit), (limit, value > limit), (value, True))]
+        return Piecewise(*((swish * (v + offset), condition) for v, condition in cases))
+
+    return Piecewise((of(limit), gate > limit), (of(gate), True))
+
+
+clamped_op = Elementwise("clamped_swiglu", [gate, value], clamped(), [alpha, offset, limit])
 
 GEGLU_FORMS = {
     "none": geglu_op,
@@ -99,7 +123,47 @@ def swiglu(gate: Tensor, value: Tensor, beta: float | Tensor = 1.0) -> Tensor:
     return swiglu_op(gate, value, beta)
 
 
-class GLU(nn.Module):
+def clamped_swiglu(
+    gate: Tensor,
+    value: Tensor,
+    alpha: float | Tensor = 1.0,
+    offset: float | Tensor = 0.0,
+    limit: float | Tensor = 10.0,
+) -> Tensor:
+    r"""SwiGLU whose gate is clamped from above and whose value is clamped on both sides.
+
+    .. math::
+        g \, \sigma(\alpha g) \, (v + c), \quad
+        g = \min(\text{gate}, L), \quad
+        v = \min(\max(\text{value}, -L), L)
+
+    with c for `offset` and L for `limit`. The defaults are those of DeepSeek-V4; gpt-oss has `alpha=1.702`, `offset=1`
+    and `limit=7`. The slopes at the clamps are torch's: a number that is just at the limit lets the gradient pass. One
+    pass over memory, rounded once; backward keeps the two inputs and nothing else.
+
+    Source: OpenAI (2025), gpt-oss; DeepSeek-AI (2026), DeepSeek-V4.
+
+    Args:
+        gate: Tensor of float16, bfloat16, float32 or float64, of any shape.
+        value: Tensor of the same shape, dtype and device.
+        alpha: Factor within the sigmoid: a number, or a tensor that broadcasts to the gate.
+        offset: What is added to the value, likewise.
+        limit: Where the clamps are, likewise; `math.inf` for none.
+
+    Returns:
+        Tensor of the same shape, dtype and memory order. NaN gives NaN.
+
+    Raises:
+        TypeError: Gate or value is no tensor of these types, or a parameter neither that nor a number.
+        ValueError: Gate and value differ in shape, dtype or device; a parameter does not broadcast; or `limit` is a
+            number that is not above 0.
+    """
+    if isinstance(limit, numbers.Real) and not limit > 0:
+        raise ValueError(f"clamped_swiglu: limit must be above 0, but {limit} came")
+    return clamped_op(gate, value, alpha, offset, limit)
+
+
+class GLU(Generated):
     r"""Gated linear unit of two linear maps; the family's other layers put their own function in place of the sigmoid.
 
     .. math:: \sigma(W x + b) \cdot (V x + d)
@@ -157,11 +221,14 @@ class GLU(nn.Module):
 
     def _check(self, x: Tensor) -> None:
         name = type(self).__name__
+        if stands_for_a_tensor(x):
+            return
         if not isinstance(x, Tensor) or x.dtype not in FLOATS:
             came = str(x.dtype).removeprefix("torch.") if isinstance(x, Tensor) else type(x).__name__
             raise TypeError(f"{name}: x must be a tensor of float16, bfloat16, float32 or float64, but {came} came")
-        if x.ndim == 0 or x.shape[-1] != self.in_features:
-            raise ValueError(f"{name}: x must have the shape (..., {self.in_features}), but {tuple(x.shape)} came")
+        check_layout(name, "x", x)
+        if x.ndim == 0 or shape(x)[-1] != self.in_features:
+            raise ValueError(f"{name}: x must have the shape (..., {self.in_features}), but {tuple(shape(x))} came")
         if x.dtype != self.W.dtype and not torch.is_autocast_enabled(x.device.type):
             raise ValueError(f"{name}: x must be of {self.W.dtype} as the parameters, but {x.dtype} came")
 
@@ -190,6 +257,53 @@ class SwiGLU(GLU):
     function = staticmethod(swiglu)
 
 
+class ClampedSwiGLU(GLU):
+    """`clamped_swiglu` of Wx + b and Vx + d; otherwise as `GLU`.
+
+    Args:
+        in_features: Width of the input.
+        hidden_features: Width of the output.
+        bias: Whether there are `b` and `d`.
+        device: Where the parameters are.
+        dtype: Their type.
+        alpha: Factor within the sigmoid, a number.
+        offset: What is added to the value, a number.
+        limit: Where the clamps are, a number above 0.
+
+    Raises:
+        TypeError: As for `GLU`; or one of the last three is no number.
+        ValueError: As for `GLU`; or `limit` is not above 0.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        alpha: float = 1.0,
+        offset: float = 0.0,
+        limit: float = 10.0,
+    ):
+        super().__init__(in_features, hidden_features, bias, device, dtype)
+        for name, given in (("alpha", alpha), ("offset", offset), ("limit", limit)):
+            if not isinstance(given, numbers.Real) or isinstance(given, bool):
+                raise TypeError(f"ClampedSwiGLU: {name} must be a number, but {type(given).__name__} came")
+        if not limit > 0:
+            raise ValueError(f"ClampedSwiGLU: limit must be above 0, but {limit} came")
+        self.alpha, self.offset, self.limit = float(alpha), float(offset), float(limit)
+
+    def function(self, gate: Tensor, value: Tensor) -> Tensor:
+        """`clamped_swiglu` with the layer's numbers."""
+        return clamped_swiglu(gate, value, self.alpha, self.offset, self.limit)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"{super().extra_repr()}, alpha={self.alpha:g}, offset={self.offset:g}, limit={self.limit:g}"
+
+
 def _torch_glu(gate: Tensor, value: Tensor) -> Tensor:
     return functional.glu(torch.stack([value, gate]), 0)[0]
 
@@ -214,4 +328,8 @@ activations = (
     Activation(reglu_op, reglu, ReGLU, _torch_reglu, **CHAPTER),
     Activation(geglu_op, geglu, GEGLU, _torch_geglu, **CHAPTER),
     Activation(swiglu_op, swiglu, SwiGLU, _torch_swiglu, {"beta": 1.0}, **CHAPTER),
+)
+
+clamped_activation = Activation(
+    clamped_op, clamped_swiglu, ClampedSwiGLU, defaults={"alpha": 1.0, "offset": 0.0, "limit": 10.0}
 )

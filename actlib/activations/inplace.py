@@ -1,10 +1,9 @@
 """The `inplace` argument of torch's activation functions."""
 
-import torch
 from torch import Tensor
 
 from actlib.activations.layer import Layer
-from actlib.elementwise import Elementwise
+from actlib.elementwise import Elementwise, needs_gradient, stands_for_a_tensor
 
 
 def apply(op: Elementwise, input: Tensor, *parameters: float | Tensor, inplace: bool = False) -> Tensor:
@@ -18,10 +17,12 @@ def apply(op: Elementwise, input: Tensor, *parameters: float | Tensor, inplace: 
     """
     if not isinstance(inplace, bool):
         raise TypeError(f"{op.name}: inplace must be True or False, but {inplace!r} came")
-    if not (inplace and isinstance(input, Tensor)):
+    if not inplace:
         return op(input, *parameters)
-    tracked = torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in (input, *parameters))
-    return input.copy_(op(input.clone() if tracked else input, *parameters))
+    unknown = stands_for_a_tensor(input)  # what is put in its place may be tracked
+    if not unknown and not isinstance(input, Tensor):
+        return op(input, *parameters)
+    return input.copy_(op(input.clone() if unknown or needs_gradient((input, *parameters)) else input, *parameters))
 
 
 class InplaceLayer(Layer):

@@ -8,7 +8,18 @@ from torch import Tensor
 from actlib.elementwise import Elementwise
 
 
-class Layer(torch.nn.Module):
+class Generated(torch.nn.Module):
+    """A layer of a function that is made from a formula."""
+
+    def __prepare_scriptable__(self):
+        """Refuses torch.jit.script, which reads a layer's source, where the formula does not stand."""
+        raise TypeError(
+            f"{type(self).__name__}: torch.jit.script reads source text, but a layer made from a formula came; "
+            "torch.jit.trace, torch.compile and torch.export take it"
+        )
+
+
+class Layer(Generated):
     """Applies an Elementwise function; its parameters are attributes.
 
     Args:

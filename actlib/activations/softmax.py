@@ -5,6 +5,7 @@ p = softmax(x), the Jacobian of softmax is diag(p) - p p^T, that of its logarith
 """
 
 import functools
+import numbers
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ import torch
 from sympy import Expr, Symbol
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.overrides import handle_torch_function, has_torch_function
 
 from actlib import elementwise
 from actlib.activations.activation import RowActivation
+from actlib.activations.layer import Generated
 from actlib.backends import torch_runner
 from actlib.elementwise import FLOATS
 from actlib.formula.primitives import sigma, softplus
@@ -34,6 +37,11 @@ def row(scores: Sequence[Symbol]) -> list[Expr]:
 def log_row(scores: Sequence[Symbol]) -> list[Expr]:
     """The formula of the logarithm: x_i - log(sum_j exp(x_j)), in primitives."""
     return [-softplus(logsumexp([*scores[:i], *scores[i + 1 :]]) - x) for i, x in enumerate(scores)]
+
+
+def sink_row(scores: Sequence[Symbol]) -> list[Expr]:
+    """The formula with a sink of score 0: exp(x_i) / (1 + sum_j exp(x_j)), in primitives."""
+    return row([*scores, sp.Integer(0)])[:-1]
 
 
 def logsumexp(scores: Sequence[Expr]) -> Expr:
@@ -95,16 +103,80 @@ def log_softmax(
     return _call(_LOG_SOFTMAX, input, dim, dtype, where)
 
 
-class Softmax(torch.nn.Module):
+def softmax_with_sink(
+    input: Tensor,
+    dim: int,
+    dtype: torch.dtype | None = None,
+    *,
+    sink: float | Tensor = 0.0,
+    where: Tensor | None = None,
+) -> Tensor:
+    r"""Softmax along a dimension with one more score, the sink, which takes its share and is left out of the result.
+
+    .. math:: \operatorname{softmax}(x; s)_i = \frac{e^{x_i}}{e^s + \sum_j e^{x_j}}
+
+    With a sink of 0 it is softmax "off by one": where all scores are far below 0, each gets next to nothing. A tensor
+    for the sink is learnt. It is `softmax` of the scores and the sink, in one copy, which is what backward
+    keeps; results and slopes are as exact. A row of -inf alone gives 0.
+
+    Source: Miller (2023), with a sink of 0; Xiao, Tian, Chen, Han and Lewis (2024), as attention sinks; OpenAI (2025),
+    gpt-oss, with a learnt one for each head.
+
+    Args:
+        input: Tensor of float16, bfloat16, float32 or float64, of any shape; other real types where `dtype` is given.
+        dim: The dimension along which the results sum to at most 1.
+        dtype: Type to which the input is cast first; that of the result.
+        sink: A number, or a tensor that broadcasts to the input and has at most one element along `dim`, such as one
+            of shape (heads, 1, 1).
+        where: Boolean tensor that broadcasts to the input: which entries take part, as in `softmax`.
+
+    Returns:
+        Contiguous tensor of the same shape. A row with NaN is NaN.
+
+    Raises:
+        TypeError: As for `softmax`; or `dim` is None, or the sink neither a number nor a tensor of these types.
+        IndexError: `dim` is out of range.
+        ValueError: `where` or the sink does not broadcast, or is on another device.
+    """
+    name = "softmax_with_sink"
+    if has_torch_function((input, sink, where)):
+        listeners = (input, sink, where)
+        return handle_torch_function(softmax_with_sink, listeners, input, dim, dtype, sink=sink, where=where)
+    if dtype is not None and isinstance(input, Tensor) and dtype in FLOATS and not input.is_complex():
+        return softmax_with_sink(input.to(dtype), dim, sink=sink, where=where)
+    elementwise.check_tensor(name, "input", input)
+    dim = _whole(name, dim)
+    if input.ndim == 0:
+        return softmax_with_sink(input.reshape(1), dim, dtype, sink=sink, where=where).reshape(())
+    _check_in_range(name, dim, input)
+    if not torch.compiler.is_compiling() and torch_runner.are_plain([input], input.device.type):
+        torch_runner.address(input)  # torch itself reads memory that has been freed
+    if isinstance(sink, elementwise.REALS) and not isinstance(sink, bool):
+        sink = torch.full((), sink, dtype=input.dtype, device=input.device)
+    elementwise.check_tensor(name, "sink", sink, "a real number or ")
+    shape = [1 if i == dim % input.ndim else n for i, n in enumerate(input.shape)]
+    if not elementwise.broadcasts(sink.shape, torch.Size(shape)):
+        raise ValueError(
+            f"{name}: sink of shape {tuple(sink.shape)} does not broadcast to {tuple(shape)}, the input's shape with "
+            "one element along dim"
+        )
+    if sink.device != input.device and sink.ndim:
+        raise ValueError(f"{name}: sink is on {sink.device}, the input on {input.device}")
+    if where is not None:
+        _check_where(name, where, input)
+        where = torch.cat([where.expand(input.shape), where.new_ones(shape)], dim)
+    scores = torch.cat([input, input.new_zeros(shape) + sink.to(input.dtype)], dim)
+    return softmax(scores, dim, dtype, where=where).narrow(dim, 0, input.shape[dim]).contiguous()
+
+
+class Softmax(Generated):
     """`softmax` as a layer; drop-in for `torch.nn.Softmax`."""
 
     function = staticmethod(softmax)
 
     def __init__(self, dim: int | None = None):
         super().__init__()
-        if dim is not None:
-            _check_is_int(type(self).__name__, dim)
-        self.dim = dim
+        self.dim = None if dim is None else _whole(type(self).__name__, dim)
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of the rows of the input along `dim`."""
@@ -119,6 +191,56 @@ class LogSoftmax(Softmax):
     """`log_softmax` as a layer; drop-in for `torch.nn.LogSoftmax`."""
 
     function = staticmethod(log_softmax)
+
+
+class SoftmaxWithSink(Softmax):
+    """`softmax_with_sink` as a layer, with a sink of 0 or one that is learnt for each head.
+
+    Parameter: `sink` of shape (heads,), if there are heads, which begins with 0; heads are dimension 1 of the input.
+
+    Args:
+        dim: The dimension along which the results sum to at most 1.
+        heads: How many sinks are learnt; None for a sink of 0.
+        device: Where they are.
+        dtype: Their type.
+
+    Raises:
+        TypeError: `dim` is no int, `heads` neither that nor None.
+        ValueError: `heads` is below 1; later, the input has another number of them.
+    """
+
+    function = staticmethod(softmax_with_sink)
+
+    def __init__(
+        self,
+        dim: int = -1,
+        heads: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__(dim)
+        _whole(type(self).__name__, dim)
+        if heads is not None and (not isinstance(heads, int) or isinstance(heads, bool)):
+            raise TypeError(f"SoftmaxWithSink: heads must be an int or None, but {type(heads).__name__} came")
+        if heads is not None and heads < 1:
+            raise ValueError(f"SoftmaxWithSink: heads must be at least 1, but {heads} came")
+        self.sink = None if heads is None else torch.nn.Parameter(torch.zeros(heads, device=device, dtype=dtype))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The function of the rows of the input along `dim`."""
+        if self.sink is None:
+            return self.function(input, self.dim)
+        elementwise.check_tensor("SoftmaxWithSink", "input", input)
+        if input.ndim < 3 or input.shape[1] != len(self.sink):
+            raise ValueError(
+                f"SoftmaxWithSink: the input must have the shape (batch, {len(self.sink)}, ...), of three "
+                f"dimensions or more, but {tuple(input.shape)} came"
+            )
+        return self.function(input, self.dim, sink=self.sink.reshape(-1, *(1,) * (input.ndim - 2)))
+
+    def extra_repr(self) -> str:
+        """The dimension, and how many heads there are."""
+        return super().extra_repr() + ("" if self.sink is None else f", heads={len(self.sink)}")
 
 
 @dataclass(frozen=True)
@@ -147,13 +269,16 @@ class _Operation:
         compute = torch_runner.compute_dtype(x.dtype)
         if x.numel() == 0:
             return torch.empty_like(x, memory_format=torch.contiguous_format)
-        if compute == torch.float32 and elementwise.runs_kernels(x):
+        if compute == torch.float32 and elementwise.runs_kernels(tensors if mask is None else (*tensors, mask)):
             return self.run_kernel(dim, mask, tensors)
         if compute == torch.float32 and x.is_cpu and elementwise.llvm_runner():
             if elementwise.llvm_runner().takes(tensors):
                 return self._masked(mask, tensors, lambda *ts: llvm_softmax().run(self.logarithm, dim, ts))
             if elementwise.llvm_runner().serves_compilers(tensors):
                 return self._masked(mask, tensors, lambda *ts: llvm_softmax().softmax(self.logarithm, dim, ts))
+            in_memory = torch_runner.resolved(tensors)
+            if in_memory is not None:
+                return self.run(dim, mask, in_memory)
         return self.in_plain_torch(dim, mask, tensors)
 
     def run_kernel(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
@@ -165,8 +290,15 @@ class _Operation:
     def in_plain_torch(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
         """Computes the result by torch's own operations, on any tensors."""
         x = tensors[-1]
+        torch_runner.check_names(x)
         tensors = [t.to(torch_runner.compute_dtype(x.dtype)) for t in tensors]
         return self._masked(mask, tensors, lambda *ts: self.function(*ts, dim)).to(x.dtype).contiguous()
+
+    def record(self, dim: int, mask: Tensor | None, x: Tensor) -> Tensor:
+        """The public function by torch's own, whose derivative every graph knows."""
+        function = torch.log_softmax if self.logarithm else torch.softmax
+        compute = torch_runner.compute_dtype(x.dtype)
+        return self._masked(mask, (x,), lambda x: function(x, dim, dtype=compute)).to(x.dtype)
 
     def _masked(self, mask, tensors, function) -> Tensor:
         """The function of what is left, as if the rest were not there."""
@@ -334,6 +466,8 @@ _LOG_SOFTMAX_BACKWARD = _Operation(
 
 def _apply(operation: _Operation, dim: int, mask: Tensor | None, *tensors: Tensor) -> Tensor:
     """The result, by the quickest way on which autograd, if it looks, sees the derivative."""
+    if elementwise.is_recorded():
+        return operation.record(dim, mask, *tensors)
     if torch._C._are_functorch_transforms_active():
         return _Apply.apply(operation, dim, mask, *tensors)
     if forward_ad._current_level >= 0 or elementwise.needs_gradient(tensors):
@@ -387,6 +521,9 @@ def _call(operation: _Operation, input: Tensor, dim: int | None, dtype: torch.dt
     if torch.compiler.is_compiling():
         _make_leaves()
         return _LEAVES[operation.name](input, dim, dtype, where)
+    if has_torch_function((input, where)):
+        function = log_softmax if operation.logarithm else softmax
+        return handle_torch_function(function, (input, where), input, dim, dtype, where=where)
     return _checked(operation, input, dim, dtype, where)
 
 
@@ -411,22 +548,29 @@ def _checked(operation, input, dim, dtype, where):
     if dim is None:
         warnings.warn(f"{name}: choosing dim is left to the caller; for now it is chosen as in torch", stacklevel=3)
         dim = 0 if input.ndim in (0, 1, 3) else 1
-    _check_is_int(name, dim)
+    dim = dim if type(dim) is int else _whole(name, dim)
+    _check_in_range(name, dim, input)
+    if where is not None:
+        torch_runner.unrecorded(_check_where, name, where, input)
+    if input.ndim == 0:
+        return _checked(operation, input.reshape(1), 0, None, where).reshape(())
+    return _apply(operation, dim % input.ndim, where, input)
+
+
+def _check_in_range(name: str, dim: int, input: Tensor) -> None:
     ndim = max(input.ndim, 1)  # torch gives a number a dimension to sum along
     if not -ndim <= dim < ndim:
         raise IndexError(
-            f"{name}: dim must be from {-ndim} to {ndim - 1} for an input of shape {tuple(input.shape)}, but {dim} came"
+            f"{name}: dim must be from {-ndim} to {ndim - 1} for an input of shape "
+            f"{tuple(torch_runner.shape(input))}, but {dim} came"
         )
-    if where is not None:
-        _check_where(name, where, input)
-    if input.ndim == 0:
-        return _checked(operation, input.reshape(1), 0, None, where).reshape(())
-    return _apply(operation, dim % ndim, where, input)
 
 
-def _check_is_int(name: str, dim: object) -> None:
-    if not isinstance(dim, int) or isinstance(dim, bool):
+def _whole(name: str, dim: object) -> int:
+    """The dimension as an int, where it came as one, as NumPy's too."""
+    if not isinstance(dim, numbers.Integral) or isinstance(dim, bool):
         raise TypeError(f"{name}: dim must be an int, but {type(dim).__name__} came")
+    return int(dim)
 
 
 def _check_where(name: str, where: object, input: Tensor) -> None:
@@ -435,6 +579,7 @@ def _check_where(name: str, where: object, input: Tensor) -> None:
         raise TypeError(f"{name}: where must be a boolean tensor, but {came} came")
     if where.device != input.device:
         raise ValueError(f"{name}: where is on {where.device}, the input on {input.device}")
+    elementwise.check_layout(name, "where", where)
     if not elementwise.broadcasts(where.shape, input.shape):
         raise ValueError(
             f"{name}: where of shape {tuple(where.shape)} does not broadcast to the input's shape {tuple(input.shape)}"
@@ -458,3 +603,5 @@ log_activation = RowActivation(
     references=("blanchard2021",),
     row=log_row,
 )
+
+sink_activation = RowActivation(function=softmax_with_sink, layer=SoftmaxWithSink, row=sink_row)

@@ -69,13 +69,30 @@ class Swish(Layer):
 
     Args:
         beta: A number, or a tensor that broadcasts to the input, such as one value a channel.
-        learnable: Whether beta is a parameter of the layer, which training changes.
+        learnable: Whether beta is a parameter of the layer, which training changes. A number becomes one of shape (1,),
+            as that of `torch.nn.PReLU`: what shards parameters takes none without dimensions.
     """
 
     def __init__(self, beta: float | Tensor = 1.0, learnable: bool = False):
         if learnable and not isinstance(beta, torch.nn.Parameter):
-            beta = torch.nn.Parameter(beta.detach().clone() if isinstance(beta, Tensor) else torch.tensor(float(beta)))
+            given = beta.detach().clone() if isinstance(beta, Tensor) else torch.tensor([float(beta)])
+            beta = torch.nn.Parameter(given)
         super().__init__(op, beta=beta)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The function of the input, elementwise."""
+        beta = self.beta
+        if isinstance(input, Tensor) and input.ndim == 0 and isinstance(beta, Tensor) and beta.numel() == 1:
+            beta = beta.reshape(())
+        return op(input, beta)
+
+    def _load_from_state_dict(self, state_dict, prefix, *arguments):
+        """Takes a beta without dimensions, too, as layers had until they were to be sharded."""
+        key = f"{prefix}beta"
+        loaded, kept = state_dict.get(key), self.beta
+        if isinstance(loaded, Tensor) and loaded.ndim == 0 and isinstance(kept, Tensor) and kept.shape == (1,):
+            state_dict[key] = loaded.reshape(1)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
 class SiLU(InplaceLayer):

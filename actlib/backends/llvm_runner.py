@@ -8,15 +8,17 @@ import ctypes
 import functools
 import hashlib
 import os
+import re
 import struct
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakValueDictionary
 
 import llvmlite.binding as llvm
 import torch
 from torch import Tensor
 
-from actlib.backends.torch_runner import define, flatten, in_compiler, is_plain, leader
+from actlib.backends.torch_runner import address, define, flatten, in_compiler, is_heard, is_plain, leader
 from actlib.backends.vectors import BLOCK, PAIRED_SIGMAS, PRIMITIVES, SIZES, STORED, Code, Memory, Vector, spread, text
 
 SHARE = 1 << 15
@@ -48,7 +50,10 @@ def check() -> None:
 
 def takes(arguments: Sequence[Tensor | float]) -> bool:
     """Whether all tensors among the arguments are ordinary CPU tensors, not empty, of types that kernels read."""
-    return all(a.dtype in DTYPES and is_plain(a) and a.numel() for a in arguments if isinstance(a, Tensor))
+    for a in arguments:
+        if isinstance(a, Tensor) and not (a.dtype in DTYPES and is_plain(a) and a.numel()):
+            return False
+    return not is_heard()
 
 
 def can_run(source: str) -> bool:
@@ -226,11 +231,18 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a
     return ThreadPoolExecutor(threads, "actlib")
 
 
-@functools.cache
+KERNELS: WeakValueDictionary[tuple, Kernel] = WeakValueDictionary()
+"""All that somebody has: machine code takes megabytes, and goes with the last function that runs it."""
+
+
 def make(name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...]) -> Kernel:
     """The kernel of a generated torch function, for arguments and results of the given kinds."""
-    fields = "Q" * len(outputs) + "".join("d" if kind == NUMBER else "Q" for kind in kinds)
-    return Kernel(kernel_source(name, source, kinds, outputs), fields, unit=64)
+    key = (name, source, kinds, outputs)
+    kernel = KERNELS.get(key)
+    if kernel is None:
+        fields = "Q" * len(outputs) + "".join("d" if kind == NUMBER else "Q" for kind in kinds)
+        kernel = KERNELS[key] = Kernel(kernel_source(name, source, kinds, outputs), fields, unit=64)
+    return kernel
 
 
 def run(
@@ -239,10 +251,12 @@ def run(
     arguments: Sequence[Tensor | float],
     shape: torch.Size,
     dtypes: Sequence[torch.dtype],
+    kernels: dict[tuple, Kernel] | None = None,
 ) -> list[Tensor]:
     """Runs a generated torch function as a kernel, on ordinary CPU tensors.
 
-    Arguments and results are those of `torch_runner.run`; they are computed in float32.
+    Arguments and results are those of `torch_runner.run`; they are computed in float32. What has been compiled is kept
+    in `kernels`, by kinds and types.
     """
     like = leader(arguments, shape)
     outputs = [torch.empty_like(like) if d == like.dtype else torch.empty_like(like, dtype=d) for d in dtypes]
@@ -258,12 +272,18 @@ def run(
                     argument = flatten(argument.detach(), order)
                     kept.append(argument)
                 kinds.append(DTYPES[argument.dtype])
-                given.append(argument.data_ptr())
+                given.append(address(argument))
                 continue
+            address(argument)
             argument = argument.detach().as_strided((), ()).item()
         kinds.append(NUMBER)
         given.append(argument)
-    kernel = make(name, source, tuple(kinds), tuple(DTYPES[d] for d in dtypes))
+    key = (*kinds, *dtypes)
+    kernel = None if kernels is None else kernels.get(key)
+    if kernel is None:
+        kernel = make(name, source, tuple(kinds), tuple(DTYPES[d] for d in dtypes))
+        if kernels is not None:
+            kernels[key] = kernel
     threads = min(torch.get_num_threads(), 1 + count // SHARE)
     kernel(count, threads, *[out.data_ptr() for out in outputs], *given)
     return outputs
@@ -303,13 +323,14 @@ def operation(
     """
     # Of the same name in every process, since torch keeps compiled graphs in files.
     digest = hashlib.sha256(repr((source, inputs, like, tensors)).encode()).hexdigest()
-    unique = f"{name}_{digest[:12]}"
+    unique = f"{re.sub('[^A-Za-z0-9_]', '', name)}_{digest[:12]}"
+    kernels = {}
 
     def types(arguments):
         return [torch.float32 if k is None else arguments[k].dtype for k in like]
 
     def compute(*arguments):
-        results = run(name, source, arguments, arguments[inputs - 1].shape, types(arguments))
+        results = run(name, source, arguments, arguments[inputs - 1].shape, types(arguments), kernels)
         return results[0] if len(results) == 1 else tuple(results)
 
     def shapes(*arguments):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from actlib.backends.llvm_runner import DTYPES, NAN, SHARE, Kernel
+from actlib.backends.torch_runner import address
 from actlib.backends.vectors import (
     BLOCK,
     DOUBLES,
@@ -47,12 +48,13 @@ def run(logarithm: bool, dim: int, tensors: Sequence[Tensor]) -> Tensor:
     if inner > 1:  # the kernel takes rows whose elements follow each other
         rows = [t.detach().reshape(-1, length, inner).transpose(1, 2) for t in tensors]
         return out.copy_(run(logarithm, 2, rows).transpose(1, 2).reshape(x.shape))
-    tensors = [t.detach().contiguous() for t in tensors]
-    rows = x.numel() // length
+    tensors = [t if t.is_contiguous() else t.detach().contiguous() for t in tensors]
+    count = x.numel()
+    rows = count // length
     kernel = _kernel(logarithm, tuple(DTYPES[t.dtype] for t in tensors), DTYPES[out.dtype])
-    threads = min(torch.get_num_threads(), rows, 1 + x.numel() // SHARE)
-    room = torch.empty(threads * (length + BLOCK))
-    kernel(rows, threads, length, *[t.data_ptr() for t in (out, *tensors, room)])
+    threads = min(torch.get_num_threads(), rows, 1 + count // SHARE)
+    room = torch.empty(threads * (length + BLOCK), dtype=torch.float32, device=x.device)
+    kernel(rows, threads, length, out.data_ptr(), *[address(t) for t in tensors], room.data_ptr())
     return out
 
 

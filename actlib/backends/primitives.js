@@ -1,6 +1,6 @@
 // The primitives that generated JavaScript calls, in double precision; what each is stands in formula/primitives.py.
 
-export const { exp, log, sqrt, sin, cos, sign, tanh, expm1, abs: absolute, pow: power } = Math;
+export const { exp, log, sqrt, sin, cos, sign, tanh, expm1, sinh, cosh, atan, asinh, abs: absolute, pow: power } = Math;
 
 export function sigma(x) {
     const e = exp(-absolute(x));
@@ -20,6 +20,10 @@ export function Phi(x) {
 
 export function phi(x) {
     return 0.3989422804014327 * gaussian(absolute(x), 0.5);
+}
+
+export function cosatan(x) {
+    return 1 / Math.hypot(1, x);
 }
 
 export function damped(factor, by) {

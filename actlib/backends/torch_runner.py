@@ -5,9 +5,13 @@ lack.
 """
 
 import ast
+import functools
+import itertools
 import linecache
 import math
-from collections.abc import Callable, Sequence
+import operator
+import weakref
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -21,9 +25,28 @@ TILE = 1 << 16
 
 def load(name: str, source: str) -> Callable:
     """The function that the source defines, with a name and lines that tracebacks and `inspect` can show."""
-    file = f"<actlib {name}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    return define(name, source, PRIMITIVES | PAIRED_SIGMAS, file)
+    return _loaded(name, source, PRIMITIVES | PAIRED_SIGMAS)
+
+
+def load_differentiable(name: str, source: str) -> Callable:
+    """The same in operations of which torch's own derivatives are right, for graphs that torch.jit.trace records."""
+    return _loaded(name, source, DIFFERENTIABLE)
+
+
+def _loaded(name: str, source: str, primitives: dict[str, Callable]) -> Callable:
+    file = with_lines(name, source)
+    function = define(name, source, primitives, file)
+    weakref.finalize(function, linecache.cache.pop, file, None)
+    return function
+
+
+def with_lines(name: str, source: str) -> str:
+    """The name of a file that is none: what is compiled under it is shown with its lines, until they are taken away."""
+    names = itertools.chain([f"<actlib {name}>"], (f"<actlib {name} {n}>" for n in itertools.count(2)))
+    lines = source.splitlines(keepends=True)
+    file = next(f for f in names if f not in linecache.cache)
+    linecache.cache[file] = (len(source), None, lines, file)
+    return file
 
 
 def define(name: str, source: str, primitives: dict[str, Callable], file: str = "<source>") -> Callable:
@@ -87,6 +110,34 @@ def _gated(node: ast.AST, *, mirrored: bool = False) -> str | None:
     return ast.unparse(ast.parse(text[1:])) if is_minus else None
 
 
+def of_numbers_alone(source: str, numbers: Collection[str]) -> tuple[bool, bool]:
+    """Whether a source takes functions or joins conditions of these arguments alone, and whether it divides by them.
+
+    As Python's numbers, the one would be refused by torch's functions, and a division by 0 by Python.
+    """
+    known, takes, divides = set(numbers), False, False
+    for node in ast.parse(source).body[0].body:
+        for part in ast.walk(node):
+            if isinstance(part, ast.Call) and part.func.id in OF_TENSORS:
+                takes = takes or _names(part.args) <= known
+            elif isinstance(part, ast.BinOp) and isinstance(part.op, ast.Div):
+                divides = divides or _names([part.right]) <= known
+            elif isinstance(part, ast.BinOp) and isinstance(part.op, (ast.BitAnd, ast.BitOr)):
+                takes = takes or _names([part.left]) <= known or _names([part.right]) <= known
+            elif isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.Invert):
+                takes = takes or _names([part.operand]) <= known
+        if isinstance(node, ast.Assign) and _names([node.value]) <= known:
+            known.add(node.targets[0].id)
+    return takes, divides
+
+
+def _names(nodes: Sequence[ast.AST]) -> set[str]:
+    """The variables in parts of a source."""
+    parts = [part for node in nodes for part in ast.walk(node)]
+    called = {id(part.func) for part in parts if isinstance(part, ast.Call)}
+    return {part.id for part in parts if isinstance(part, ast.Name) and id(part) not in called}
+
+
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     """Half precision is computed in float32 and rounded once, at the end."""
     return torch.float64 if dtype == torch.float64 else torch.float32
@@ -113,7 +164,7 @@ def run(
     """
     tensors = [a for a in arguments if isinstance(a, Tensor)]
     like = leader(tensors, shape)
-    if like.numel() <= TILE or not all(map(is_plain, tensors)):
+    if like.numel() <= TILE or not are_plain(tensors):
         return evaluate(function, arguments, like, dtypes, compute)
 
     outputs = [torch.empty_like(like, dtype=dtype) for dtype in dtypes]
@@ -148,9 +199,16 @@ def evaluate(
     compute: torch.dtype,
 ) -> list[Tensor]:
     """Evaluates a generated function at once, in plain torch; the results have the shape of `like`."""
+    check_names(like)
     results = function(*[a.to(compute) if isinstance(a, Tensor) and a.dtype != compute else a for a in arguments])
     results = results if len(dtypes) > 1 else [results]
     return [_placed(result, like, dtype) for result, dtype in zip(results, dtypes, strict=True)]
+
+
+def check_names(x: Tensor) -> None:
+    """Raises TypeError for a tensor whose dimensions have names, which not all of torch's operations take."""
+    if _NAMED and _keys_of(x).raw_repr() & _NAMED:
+        raise TypeError(f"a tensor whose dimensions have no names is expected, but one with names {x.names} came")
 
 
 def flatten(tensor: Tensor, order: Tensor) -> Tensor:
@@ -163,10 +221,10 @@ def flatten(tensor: Tensor, order: Tensor) -> Tensor:
 def _placed(result: Tensor | float, like: Tensor, dtype: torch.dtype) -> Tensor:
     if not isinstance(result, Tensor):
         return torch.full_like(like, result, dtype=dtype)
-    if result.shape != like.shape:
+    if shape(result) != shape(like):
         return torch.empty_like(like, dtype=dtype).copy_(result)
     # Where arguments differ in memory order, torch may have taken another one's; the compiler decides for itself.
-    if not in_compiler() and result.numel() and result.stride() != like.stride():
+    if not in_compiler() and _recorder() is None and result.numel() and result.stride() != like.stride():
         target = torch.empty_like(like, dtype=dtype)
         return result.to(dtype) if result.stride() == target.stride() else target.copy_(result)
     return result.to(dtype)
@@ -178,36 +236,124 @@ def in_compiler() -> bool:
     return torch.compiler.is_compiling() or TracingContext.try_get() is not None
 
 
-def is_plain(x: Tensor) -> bool:
-    """Whether x is an ordinary CPU tensor that may be looked into, not one that is traced, batched or without data."""
-    return (
-        type(x) in (Tensor, torch.nn.Parameter)
-        and x.is_cpu
-        and not _is_functorch(x)
-        and not _is_batched(x)
-        and _dispatch_modes() == 0
+def is_plain(x: Tensor, device: str = "cpu") -> bool:
+    """Whether x is an ordinary tensor on a device, whose elements may be read where its address and strides say.
+
+    What may be read is listed, by the keys with which torch finds the code for a tensor. Whatever has another key goes
+    through torch's operations: other layouts, tensors that are negated on reading or stand for zeros that nowhere
+    are, batched, wrapped or recorded ones, and those of classes with operations of their own.
+    """
+    return not _keys_of(x).raw_repr() & _FOREIGN[device]
+
+
+def are_plain(tensors: Sequence[Tensor], device: str = "cpu") -> bool:
+    """Whether all are ordinary tensors on the device, and nobody listens to what is done to them.
+
+    One number, without dimensions, may be on the CPU.
+    """
+    return not is_heard() and all(
+        is_plain(t, device) or (device != "cpu" and not t.ndim and is_plain(t)) for t in tensors
     )
 
 
-_is_functorch = torch._C._functorch.is_functorch_wrapped_tensor
-_is_batched = torch._C._functorch.is_legacy_batchedtensor
-_dispatch_modes = torch._C._len_torch_dispatch_stack
+def address(tensor: Tensor) -> int:
+    """Where the elements of an ordinary tensor begin.
+
+    Raises:
+        ValueError: They are nowhere: the storage has been freed, as by `resize_(0)`.
+    """
+    place = tensor.data_ptr()
+    if not place and tensor.numel():
+        raise ValueError(
+            f"a tensor with elements is expected, but one of shape {tuple(tensor.shape)} and no memory came"
+        )
+    return place
+
+
+def is_heard() -> bool:
+    """Whether somebody listens to what is done to tensors, who must be told of each step.
+
+    Modes, tracers and transforms do: each of them adds a key to all that this thread does.
+    """
+    return bool(_keys_in_force().raw_repr() & _LISTENING)
+
+
+def shape(x: Tensor) -> torch.Size:
+    """The shape of x, in numbers; torch.jit.trace would make each of them a tensor and write it down."""
+    return x.shape if _recorder() is None else unrecorded(getattr, x, "shape")
+
+
+def unrecorded(function: Callable, *arguments: object) -> object:
+    """What a function of shapes returns, which torch.jit.trace shall not write down."""
+    recorder = _recorder()
+    if recorder is None:
+        return function(*arguments)
+    torch._C._set_tracing_state(None)
+    try:
+        return function(*arguments)
+    finally:
+        torch._C._set_tracing_state(recorder)
+
+
+def resolved(arguments: Sequence[Tensor | float]) -> list[Tensor | float] | None:
+    """The arguments with all their elements in memory, where some are negated on reading or zeros that nowhere are.
+
+    None where there are no such arguments, or none whose elements may be looked at.
+    """
+    if is_heard():
+        return None
+    made = [_in_memory(a) if isinstance(a, Tensor) else a for a in arguments]
+    return None if all(a is b for a, b in zip(made, arguments, strict=True)) else made
+
+
+def _in_memory(x: Tensor) -> Tensor:
+    keys = _keys_of(x).raw_repr()
+    device = x.device.type
+    if device not in _FOREIGN or not keys & _LAZY or keys & _FOREIGN[device] & ~_LAZY:
+        return x
+    if x._is_zerotensor():
+        return torch.zeros(x.shape, dtype=x.dtype, device=x.device)
+    return x.resolve_neg()
+
+
+def _bits(*names: str) -> int:
+    sets = (torch._C.DispatchKeySet(torch._C._parse_dispatch_key(name)).raw_repr() for name in names)
+    return functools.reduce(operator.or_, sets)
+
+
+_keys_of = torch._C._dispatch_keys
+_keys_in_force = torch._C._dispatch_tls_local_include_set
+_recorder = torch._C._get_tracing_state
+_FOREIGN = {
+    device: ~_bits(key, f"Autograd{key}", f"Autocast{key}", "ADInplaceOrView")
+    for device, key in (("cpu", "CPU"), ("cuda", "CUDA"))
+}
+"""By device, all keys but those of an ordinary tensor."""
+_LISTENING = ~_bits("BackendSelect", "ADInplaceOrView")
+"""All keys but those that are in force where nobody listens."""
+_LAZY = _bits("Negative", "ZeroTensor")
+_NAMED = _bits("Named") if hasattr(Tensor, "names") else 0  # newer versions of torch name no dimensions
+
+
+def decay(x):
+    """exp(-|x|), of a tensor or a number."""
+    return torch.exp(-x.abs()) if isinstance(x, Tensor) else math.exp(-abs(x))
 
 
 def sigma(x):
-    e = torch.exp(-x.abs())
+    e = decay(x)
     return where(x < 0, e, 1) / (1 + e)
 
 
 def mirrored_sigma(x):
     """sigma(-x), by the steps of sigma(x)."""
-    e = torch.exp(-x.abs())
+    e = decay(x)
     return where(x < 0, 1, e) / (1 + e)
 
 
 def sigma_slope(x):
     """sigma(x) sigma(-x)."""
-    e = torch.exp(-x.abs())
+    e = decay(x)
     return e / square(1 + e)
 
 
@@ -238,6 +384,23 @@ def expm1(x):
     for n in range(8, 0, -1):
         series = series * x + 1 / math.factorial(n)
     return where(x.abs() < 0.5, series * x, torch.exp(x) - 1)
+
+
+def sinh(x):
+    size = x.abs()
+    m, h = expm1(size.clamp(max=1)), torch.exp(size * 0.5)  # of large numbers the half: exp may overflow before sinh
+    return torch.copysign(where(size < 1, (m + m / (m + 1)) * 0.5, h * 0.5 * h - 0.5 / h / h), x)
+
+
+def cosh(x):
+    h = torch.exp(x.abs() * 0.5)
+    return h * 0.5 * h + 0.5 / h / h
+
+
+def cosatan(x):
+    size = x.abs()
+    # From 2^30 on, what is added to x^2 is rounded away.
+    return where(size > 2.0**30, 1 / size, torch.rsqrt(1 + square(size.clamp(max=2.0**30))))
 
 
 def damped(factor, by):
@@ -276,6 +439,11 @@ PRIMITIVES = {
     "phi": phi,
     "tanh": torch.tanh,
     "expm1": expm1,
+    "sinh": sinh,
+    "cosh": cosh,
+    "atan": torch.atan,
+    "asinh": torch.asinh,
+    "cosatan": cosatan,
     "exp": torch.exp,
     "log": torch.log,
     "sqrt": torch.sqrt,
@@ -294,3 +462,28 @@ PRIMITIVES = {
 
 PAIRED_SIGMAS = {"paired_sigma": sigma, "mirrored_sigma": mirrored_sigma, "sigma_slope": sigma_slope}
 """What takes the place of sigma(x) and sigma(-x) where a formula has both."""
+
+OF_TENSORS = PRIMITIVES.keys() - {"damped", "where", "unless_nan", "square", "cube"}
+"""The primitives that take tensors alone."""
+
+
+def _damped(factor, by):
+    return where(by == 0, 0, factor) * by  # of factor * by, the derivative would hold the infinite factor
+
+
+def _Phi(x):
+    # ONNX has no erfc; and what is exported is not differentiated.
+    return Phi(x) if torch.onnx.is_in_onnx_export() else torch.special.erfc(x * -math.sqrt(0.5)) * 0.5
+
+
+DIFFERENTIABLE = PRIMITIVES | {
+    "sigma": torch.sigmoid,
+    "paired_sigma": torch.sigmoid,
+    "mirrored_sigma": lambda x: torch.sigmoid(-x),
+    "sigma_slope": lambda x: torch.sigmoid(x) * torch.sigmoid(-x),
+    "softplus": lambda x: torch.nn.functional.softplus(x, 1, 40),  # beyond 40 it is x in float64, too
+    "Phi": _Phi,
+    "expm1": lambda x: torch.tanh(x * 0.5) * (torch.exp(x) + 1),  # ONNX has no expm1
+    "damped": _damped,
+}
+"""Primitives whose derivative torch knows, at 0 too."""

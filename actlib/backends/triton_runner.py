@@ -5,6 +5,7 @@ Set TRITON_INTERPRET=1 before the first import of triton to run the kernels on t
 
 import functools
 import linecache
+import weakref
 from collections.abc import Callable, Sequence
 
 import torch
@@ -13,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
-from actlib.backends.torch_runner import flatten, leader
+from actlib.backends.torch_runner import flatten, leader, with_lines
 
 BLOCK = 1024
 
@@ -30,10 +31,10 @@ def check() -> None:
 
 def load(name: str, source: str, primitives: dict | None = None) -> Callable:
     """The kernel that the source defines; triton reads its text through `inspect`, so it is given lines."""
-    file = f"<actlib {name}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    file = with_lines(name, source)
     namespace = {"__name__": __name__, **(primitives or PRIMITIVES)}
     exec(compile(source, file, "exec"), namespace)
+    weakref.finalize(namespace[name], linecache.cache.pop, file, None)
     return namespace[name]
 
 
@@ -121,6 +122,50 @@ def tanh(x):
 
 
 @triton.jit
+def sinh(x):
+    a = tl.abs(x)
+    m = expm1(tl.where(a < 1.0, a, 1.0))
+    h = tl.exp(a * 0.5)  # of large numbers the half, since exp(a) may overflow before sinh
+    t = tl.where(a < 1.0, 0.5 * (m + m / (m + 1.0)), 0.5 * h * h - 0.5 / h / h)
+    return tl.where(x < 0, -t, t)
+
+
+@triton.jit
+def cosh(x):
+    h = tl.exp(tl.abs(x) * 0.5)
+    return 0.5 * h * h + 0.5 / h / h
+
+
+@triton.jit
+def atan(x):
+    # Moshier, Cephes: to |z| <= tan(pi/8), where atan(x) = atan(z) + pi/4 or pi/2.
+    a = tl.abs(x)
+    far = a > 2.414213562373095
+    middle = a > 0.4142135623730950
+    z = tl.where(far, -1.0 / a, tl.where(middle, (a - 1.0) / (a + 1.0), a))
+    s = z * z
+    p = ((8.05374449538e-2 * s - 1.38776856032e-1) * s + 1.99777106478e-1) * s - 3.33329491539e-1
+    t = tl.where(far, 1.5707963267948966, tl.where(middle, 0.7853981633974483, 0.0)) + (p * s * z + z)
+    return tl.where(x < 0, -t, t)
+
+
+@triton.jit
+def asinh(x):
+    a = tl.abs(x)
+    b = tl.where(a > 1073741824.0, 1.0, a)  # from 2^30 on, 1 + x^2 is x^2, rounded
+    near = log1p(b + b * b / (1.0 + tl.sqrt(1.0 + b * b)))
+    t = tl.where(a > 1073741824.0, tl.log(a) + 0.6931471805599453, near)
+    return tl.where(x < 0, -t, t)
+
+
+@triton.jit
+def cosatan(x):
+    a = tl.abs(x)
+    b = tl.where(a > 1073741824.0, 1.0, a)
+    return 1.0 / tl.where(a > 1073741824.0, a, tl.sqrt(1.0 + b * b))
+
+
+@triton.jit
 def phi(x):
     return tl.exp(x * x * -0.5) * 0.3989422804014327
 
@@ -189,6 +234,16 @@ def where(condition, value, other):
 
 
 @triton.jit
+def both(condition, other):
+    return tl.where(condition, tl.where(other, 1, 0), 0) != 0
+
+
+@triton.jit
+def either(condition, other):
+    return tl.where(condition, 1, tl.where(other, 1, 0)) != 0
+
+
+@triton.jit
 def unless_nan(value, x):
     return tl.where(x == x, value, x)
 
@@ -205,7 +260,14 @@ def cube(x):
 
 @triton.jit
 def power(x, exponent):
-    return tl.exp2(exponent * tl.log2(x))
+    size = tl.abs(x)
+    result = tl.exp2(exponent * tl.log2(size))
+    # Where the logarithm is 0, or the exponent is, the other may be infinite or NaN: the power is 1.
+    result = tl.where(size == 1.0, 1.0, tl.where(exponent == 0.0, 1.0, result))
+    # A negative number has whole powers alone; those with an odd exponent are negative.
+    half = tl.where(size == size, exponent, exponent) * 0.5
+    odd = tl.where(half != tl.floor(half), -result, result)
+    return tl.where(x < 0, tl.where(2.0 * half != tl.floor(2.0 * half), float("nan"), odd), result)
 
 
 PRIMITIVES = {
@@ -214,6 +276,7 @@ PRIMITIVES = {
     **{
         f.__name__: f
         for f in (sigma, softplus, Phi, phi, tanh, expm1, exp, log, sqrt, sin, cos, erf, absolute, sign)
-        + (damped, where, unless_nan, square, cube, power)
+        + (sinh, cosh, atan, asinh, cosatan)
+        + (damped, where, both, either, unless_nan, square, cube, power)
     },
 }

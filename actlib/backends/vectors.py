@@ -489,6 +489,47 @@ def tanh(x):
     return signed(h / (h + 1), x)
 
 
+def sinh(x):
+    a = absolute(x)
+    m, h = expm1(a), exp(a * 0.5)  # of large numbers the half, since exp(a) may overflow before sinh
+    return signed(where(a < 1, (m + m / (m + 1)) * 0.5, h * 0.5 * h - 0.5 / h / h), x)
+
+
+def cosh(x):
+    h = exp(absolute(x) * 0.5)
+    return h * 0.5 * h + 0.5 / h / h
+
+
+def atan(x):
+    # Moshier, Cephes: to |z| <= tan(pi/8), where atan(x) = atan(z) + pi/4 or pi/2.
+    a = absolute(x)
+    far, middle = a > 2.414213562373095, a > 0.4142135623730950
+    z = where(far, -1 / a, where(middle, (a - 1) / (a + 1), a))
+    s = z * z
+    p = fma(s, 8.05374449538e-2, -1.38776856032e-1)
+    for coefficient in (1.99777106478e-1, -3.33329491539e-1):
+        p = fma(p, s, coefficient)
+    start = where(far, 1.5707963267948966, where(middle, 0.7853981633974483, 0.0))
+    return signed(start + fma(p * s, z, z), x)
+
+
+def asinh(x):
+    a = absolute(x)
+    b = where(a > BEYOND, BEYOND, a)
+    near = log1p(b + b * b / (sqrt(fma(b, b, 1)) + 1))
+    return signed(where(a > BEYOND, log(a) + 0.6931471805599453, near), x)
+
+
+def cosatan(x):
+    a = absolute(x)
+    b = where(a > BEYOND, BEYOND, a)
+    return 1 / where(a > BEYOND, a, sqrt(fma(b, b, 1)))
+
+
+BEYOND = 2.0**30
+"""From here on, 1 + x^2 is x^2, rounded."""
+
+
 def phi(x):
     return _bell(_within(x)) * (0.3989422804014327 * 2.0**-RAISED)
 
@@ -544,6 +585,7 @@ def cube(x):
 PRIMITIVES = {
     f.__name__: f
     for f in (sigma, softplus, Phi, phi, tanh, expm1, exp, log, sqrt, absolute, sign)
+    + (sinh, cosh, atan, asinh, cosatan)
     + (damped, where, unless_nan, square, cube)
 }
 """Those that have a form in vectors. A formula with another function runs as torch operations."""

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import sympy as sp
 from sympy import Abs, Expr, Max, Min, Piecewise, Rational, Symbol
 
-from actlib.formula.primitives import Phi, expm1, phi, sigma, softplus, tanh
+from actlib.formula.primitives import Phi, asinh, atan, cosh, expm1, phi, sigma, sinh, softplus, tanh
+from actlib.formula.source import NO_STEPS
 
 __all__ = ["FormulaError", "parse", "x"]
 
@@ -54,8 +55,12 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Expr]]] = {
     "sqrt": (1, sp.sqrt),
     "sin": (1, sp.sin),
     "cos": (1, sp.cos),
-    "sinh": (1, lambda u: (sp.exp(u) - sp.exp(-u)) / 2),
-    "cosh": (1, lambda u: (sp.exp(u) + sp.exp(-u)) / 2),
+    "sinh": (1, sinh),
+    "cosh": (1, cosh),
+    "atan": (1, atan),
+    "arctan": (1, atan),
+    "asinh": (1, asinh),
+    "arsinh": (1, asinh),
     "erf": (1, sp.erf),
     "erfc": (1, lambda u: 2 * Phi(-sp.sqrt(2) * u)),
     "abs": (1, Abs),
@@ -65,6 +70,8 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Expr]]] = {
     "min": (2, Min),
 }
 """What may be called: number of arguments and meaning."""
+
+STEPS = ("floor", "ceil", "round")
 
 CONSTANTS = {"pi": sp.pi, "e": sp.E}
 
@@ -222,6 +229,8 @@ class _Reader:
         if self.takes("("):
             if name == "where":
                 return self.cases(depth + 1, token.at)
+            if name in STEPS:
+                raise FormulaError(f"{name} {NO_STEPS}", token.at)
             if name not in FUNCTIONS:
                 raise FormulaError(
                     f"{name} is no function here; known are {', '.join([*FUNCTIONS, 'where'])}", token.at
@@ -319,6 +328,6 @@ def _check_size(expr: Expr) -> float:
     largest = max(sizes)
     if not (expr.is_Add or isinstance(expr, (Max, Min, Abs, sp.sign))) and largest > LARGEST_DIGITS:
         raise FormulaError(f"within the formula, {expr.func.__name__} is taken of numbers without end")
-    if isinstance(expr, (sp.exp, expm1)):
+    if isinstance(expr, (sp.exp, expm1, sinh, cosh)):
         return 10 ** min(largest, 300)
     return largest + 1 if expr.is_Add else largest

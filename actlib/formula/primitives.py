@@ -7,18 +7,25 @@ derivative that SymPy takes of it, is accurate as it stands: what is read as mat
 one tree.
 """
 
+import functools
+
 import sympy as sp
 from sympy import DiracDelta, Expr, Function, Heaviside, Integer, Max, Min, Piecewise, Rational, Symbol, oo, pi, sqrt
 
 __all__ = [
     "Phi",
     "Primitive",
+    "asinh",
+    "atan",
+    "cosatan",
+    "cosh",
     "derivative",
     "elementary",
     "expm1",
     "phi",
     "scaled",
     "sigma",
+    "sinh",
     "softplus",
     "stable",
     "tanh",
@@ -164,6 +171,85 @@ class expm1(Primitive):
         return sp.exp(x) - 1
 
 
+class sinh(Primitive):
+    """Hyperbolic sine, (exp(x) - exp(-x)) / 2, without cancellation at 0; its derivative is cosh(x)."""
+
+    at = {Integer(0): Integer(0), oo: oo, -oo: -oo}
+    latex_name = r"\sinh"
+
+    def fdiff(self, argindex=1):  # noqa: ARG002
+        return cosh(self.args[0])
+
+    @staticmethod
+    def definition(x):
+        return (sp.exp(x) - sp.exp(-x)) / 2
+
+
+class cosh(Primitive):
+    """Hyperbolic cosine, (exp(x) + exp(-x)) / 2; its derivative is sinh(x)."""
+
+    at = {Integer(0): Integer(1), oo: oo, -oo: oo}
+    latex_name = r"\cosh"
+
+    def fdiff(self, argindex=1):  # noqa: ARG002
+        return sinh(self.args[0])
+
+    @staticmethod
+    def definition(x):
+        return (sp.exp(x) + sp.exp(-x)) / 2
+
+    def _eval_is_positive(self):
+        return self.args[0].is_real
+
+
+class atan(Primitive):
+    """Inverse tangent; its derivative 1 / (1 + x^2) is cosatan(x)^2, which does not overflow on the way."""
+
+    at = {Integer(0): Integer(0), oo: pi / 2, -oo: -pi / 2}
+    latex_name = r"\arctan"
+
+    def fdiff(self, argindex=1):  # noqa: ARG002
+        return cosatan(self.args[0]) ** 2
+
+    @staticmethod
+    def definition(x):
+        return sp.atan(x)
+
+
+class asinh(Primitive):
+    """Inverse hyperbolic sine, log(x + sqrt(1 + x^2)), without cancellation; its derivative is cosatan(x)."""
+
+    at = {Integer(0): Integer(0), oo: oo, -oo: -oo}
+    latex_name = r"\operatorname{arsinh}"
+
+    def fdiff(self, argindex=1):  # noqa: ARG002
+        return cosatan(self.args[0])
+
+    @staticmethod
+    def definition(x):
+        return sp.asinh(x)
+
+
+class cosatan(Primitive):
+    """1 / sqrt(1 + x^2), the cosine of the inverse tangent, for x^2 of any size; its derivative is -x cosatan(x)^3."""
+
+    at = {Integer(0): Integer(1), oo: Integer(0), -oo: Integer(0)}
+
+    def fdiff(self, argindex=1):  # noqa: ARG002
+        (x,) = self.args
+        return -x * cosatan(x) ** 3
+
+    @staticmethod
+    def definition(x):
+        return 1 / sqrt(1 + x**2)
+
+    def _eval_is_positive(self):
+        return self.args[0].is_real
+
+    def _latex(self, printer, exp=None):
+        return printer._print((1 + self.args[0] ** 2) ** (-sp.sympify(exp or 1) / 2))
+
+
 def elementary(expr: Expr) -> Expr:
     """The formula in SymPy's own functions: each primitive replaced by its definition."""
     return sp.sympify(expr).replace(lambda e: isinstance(e, Primitive), lambda e: e.definition(*e.args))
@@ -172,13 +258,15 @@ def elementary(expr: Expr) -> Expr:
 def stable(expr: Expr) -> Expr:
     """The formula in primitives: schoolbook forms that break in floating point are recognised and replaced.
 
-    Covers tanh, sech, erfc and 1 + erf, 1/(1 + e^u), e^u/(1 + e^u), log(1 + e^u) and e^u - 1. Maximum, minimum and
-    step become cases; where two cases meet, the constant one wins, so that the slope of max(x, 0) at 0 is 0.
+    Covers tanh, sech, sinh, cosh, asinh, atan, erfc and 1 + erf, 1/(1 + e^u), e^u/(1 + e^u), log(1 + e^u) and e^u - 1.
+    Maximum, minimum and step become cases; where two cases meet, the constant one wins, so that the slope of max(x, 0)
+    at 0 is 0.
     """
     expr = sp.sympify(expr)
     u = sp.Wild("u")
     expr = expr.replace(sp.sech(u), 2 * sqrt(sigma(2 * u)) * sqrt(sigma(-2 * u)))
-    expr = expr.replace(sp.tanh, tanh)
+    for plain, primitive in ((sp.tanh, tanh), (sp.sinh, sinh), (sp.cosh, cosh), (sp.atan, atan), (sp.asinh, asinh)):
+        expr = expr.replace(plain, primitive)
     expr = expr.replace(sp.erfc, lambda x: 2 * Phi(-sqrt(2) * x))
     expr = expr.replace(lambda e: isinstance(e, (Max, Min)), _as_cases)
     if expr.has(sp.ITE):  # cases whose conditions hold cases
@@ -193,7 +281,11 @@ def stable(expr: Expr) -> Expr:
 
 def derivative(expr: Expr, *symbols: Symbol) -> Expr:
     """The derivative in primitives. At a kink it is that of the case which holds there: no delta is left."""
-    slope = sp.diff(stable(expr), *symbols)
+    slope = stable(expr)
+    if any(_is_steep(e) for e in slope.atoms(sp.Pow, sp.log)):
+        slope = functools.reduce(_slope_of_powers, symbols, slope)
+    else:
+        slope = sp.diff(slope, *symbols)
     return stable(slope.replace(DiracDelta, lambda *_: Integer(0)))
 
 
@@ -203,6 +295,47 @@ def scaled(factor: Expr, slope: Expr) -> Expr:
     if isinstance(cases, Piecewise):
         return constant * Piecewise(*((scaled(factor, value), condition) for value, condition in cases.args))
     return factor * slope
+
+
+class _Raised(Function):
+    """A power, while it is differentiated: SymPy's own slope of x^p is p x^p / x, which at 0 is 0 / 0."""
+
+    nargs = 2
+
+    def _eval_is_nonnegative(self):
+        return self.args[0].is_nonnegative
+
+    def _eval_derivative(self, symbol):
+        base, exponent = self.args
+        in_base = scaled(exponent * _Raised(base, exponent - 1), sp.diff(base, symbol))
+        rate = sp.diff(exponent, symbol)
+        if rate == 0 or base.is_zero:  # a power of 0 stays 0
+            return in_base
+        in_exponent = self * sp.log(base)
+        if not base.is_positive:
+            # There the logarithm is infinite, but a positive power of 0 is 0 whatever the exponent.
+            in_exponent = Piecewise((Integer(0), sp.Eq(base, 0) & (exponent >= 0)), (in_exponent, True))
+        return in_base + scaled(rate, in_exponent)
+
+
+def _slope_of_powers(expr: Expr, symbol: Symbol) -> Expr:
+    """The derivative, finite where it is so although a part of it is not.
+
+    Powers of cases become cases of powers, so that no infinite slope is multiplied by that of a constant case.
+    """
+    expr = expr.replace(_is_steep, sp.piecewise_fold)
+    expr = expr.replace(lambda e: e.is_Pow and e.exp.free_symbols and e.base != sp.E, lambda e: _Raised(*e.args))
+    return sp.diff(expr, symbol).replace(_Raised, sp.Pow)
+
+
+def _is_steep(expr: Expr) -> bool:
+    """Whether the slope of a power or logarithm may be infinite, or undefined, where it is itself defined."""
+    if isinstance(expr, sp.log):
+        return expr.has(Piecewise)
+    if not expr.is_Pow or isinstance(expr, sp.exp) or expr.base == sp.E:
+        return False
+    whole = expr.exp.is_Integer and expr.exp.is_nonnegative
+    return bool(expr.exp.free_symbols) or (not whole and expr.has(Piecewise))
 
 
 def _exponent(expr: Expr) -> Expr | None:

@@ -5,7 +5,7 @@ found, so that what comes late holds nothing up. A value is a list of pieces, ("
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import mpmath
 import sympy as sp
@@ -30,6 +30,8 @@ Pieces = list[tuple[str, str]]
 
 def report(text: str, values: Mapping[str, float] | None = None) -> Iterator[dict]:
     """The parts, in order: "formula", "code", a "row" for each property, a "principle" for each of three.
+
+    A row says how it is known: "exact", "certified" (all digits are certain), "computed" or "refused".
 
     Args:
         text: The formula, for `parser.parse`.
@@ -63,7 +65,8 @@ def report(text: str, values: Mapping[str, float] | None = None) -> Iterator[dic
             yield {"part": "problem", "message": f"No function of all real numbers: {error}."}
             return
     for label, find in ROWS.items():
-        yield {"part": "row", "label": label, "value": _tried(find, here)}
+        value, known = _tried(find, here)
+        yield {"part": "row", "label": label, "value": value, "known": known}
     for label, judge in PRINCIPLES.items():
         try:
             verdict, value = judge(here)
@@ -72,11 +75,12 @@ def report(text: str, values: Mapping[str, float] | None = None) -> Iterator[dic
         yield {"part": "principle", "label": label, "verdict": verdict, "value": value}
 
 
-def _tried(find: Callable[[Expr], Pieces], formula: Expr) -> Pieces:
+def _tried(find: Callable[[Expr], tuple[Pieces, str]], formula: Expr) -> tuple[Pieces, str]:
+    """What is found, and how it is known: "exact", "certified", "computed" without a bound of the error, "refused"."""
     try:
         return find(formula)
     except FAILURES as error:
-        return [("text", f"not found: {error}")]
+        return [("text", f"not found: {error}")], "refused"
 
 
 def _code(text: str, formula: Expr, parameters: list[Symbol]) -> dict[str, str]:
@@ -124,64 +128,75 @@ def _with_imports(javascript: str) -> str:
 # Properties
 
 
-def _limits(f: Expr) -> Pieces:
+def _limits(f: Expr) -> tuple[Pieces, str]:
     low, high = analysis.limits(f, x)
-    return [("text", "at −∞: "), *_number(low), ("text", "; at ∞: "), *_number(high)]
+    return [("text", "at −∞: "), *_number(low), ("text", "; at ∞: "), *_number(high)], analysis.known((low, high))
 
 
-def _range(f: Expr) -> Pieces:
-    return [("latex", _latex(analysis.value_range(f, x)))]
+def _range(f: Expr) -> tuple[Pieces, str]:
+    found = analysis.value_range(f, x)
+    return [("latex", _latex(found))], analysis.known(found)
 
 
-def _extrema(f: Expr) -> Pieces:
-    found = [
+def _extrema(f: Expr) -> tuple[Pieces, str]:
+    found = analysis.extrema(f, x)
+    shown = [
         [("text", f"{e.kind} "), *_number(e.value), ("text", " at "), ("latex", "x"), ("text", " = "), *_number(e.x)]
-        for e in analysis.extrema(f, x)
+        for e in found
     ]
-    return [*(_joined(found) or [("text", "none")]), *_searched(f)]
+    return [*(_joined(shown) or [("text", "none")]), *_families(e.x for e in found)], analysis.known(found)
 
 
-def _monotone(f: Expr) -> Pieces:
+def _monotone(f: Expr) -> tuple[Pieces, str]:
     words = {1: "rises on ", -1: "falls on ", 0: "constant on "}
-    found = [[("text", words[s]), ("latex", _latex(i))] for i, s in analysis.monotone_intervals(f, x)]
-    return [*_joined(found), *_searched(f)]
+    found = analysis.monotone_intervals(f, x)
+    shown = [[("text", words[s]), ("latex", _latex(i))] for i, s in found]
+    return [*_joined(shown), *_families(i for i, _ in found)], analysis.known(found)
 
 
-def _searched(f: Expr) -> Pieces:
-    return [("text", " (searched from −20 to 20)")] if f.has(sp.sin, sp.cos) else []
+def _families(places: Iterable[sp.Basic]) -> Pieces:
+    """Words for the integer that counts the periods, if there is one."""
+    periodic = any(s.is_integer for place in places for s in place.free_symbols)
+    return [("text", ", for every integer "), ("latex", "n")] if periodic else []
 
 
-def _lipschitz(f: Expr) -> Pieces:
+def _lipschitz(f: Expr) -> tuple[Pieces, str]:
     bound = analysis.lipschitz(f, x)
     if bound.value == oo:
-        return [("text", "none: the slope is unbounded")]
-    return [*_number(bound.value), ("text", "" if bound.reached else ", approached and not reached")]
+        return [("text", "none: the slope is unbounded")], "exact"
+    return [*_number(bound.value), ("text", "" if bound.reached else ", approached and not reached")], analysis.known(
+        bound
+    )
 
 
-def _smoothness(f: Expr) -> Pieces:
+def _smoothness(f: Expr) -> tuple[Pieces, str]:
     order = analysis.smoothness(f, x)
     if order == oo:
-        return [("text", "smooth")]
-    places = _joined([_number(k.x) for k in analysis.kinks(f, x) if k.order == order])
+        return [("text", "smooth")], "exact"
+    found = [k.x for k in analysis.kinks(f, x) if k.order == order]
     words = {-1: "not continuous: jumps at ", 0: "continuous; the slope jumps at ",
              1: "continuous with its slope; the second derivative jumps at "}  # fmt: skip
-    return [("text", words.get(order, f"continuous with {order} derivatives; the next jumps at ")), *places]
+    said = words.get(order, f"continuous with {order} derivatives; the next jumps at ")
+    return [("text", said), *_joined([_number(place) for place in found]), *_families(found)], analysis.known(found)
 
 
-def _mean_square(f: Expr) -> Pieces:
+def _mean_square(f: Expr) -> tuple[Pieces, str]:
     """E f'(Z)^2 for a standard normal Z, by the midpoint rule, which a jump at a round number does not disturb."""
     slope = stable(derivative(f, x))
     function = sp.lambdify(x, elementary(slope) ** 2 * elementary(phi(x)), "mpmath")
     points = ((mpmath.mpf(i) + 0.5) / 32 for i in range(-256, 256))
-    return [("latex", _decimal(float(sum(function(p) for p in points) / 32)))]
+    return [("latex", _decimal(float(sum(function(p) for p in points) / 32)))], "computed"
 
 
-def _symmetry(f: Expr) -> Pieces:
+def _symmetry(f: Expr) -> tuple[Pieces, str]:
     words = {"odd": "odd, and so zero-centred", "even": "even", None: "neither odd nor even"}
-    return [("text", words[analysis.parity(f, x)])]
+    try:
+        return [("text", words[analysis.parity(f, x)])], "exact"
+    except analysis.NoMethodError:
+        return [("text", "no symmetry is proved")], "refused"
 
 
-ROWS: dict[str, Callable[[Expr], Pieces]] = {
+ROWS: dict[str, Callable[[Expr], tuple[Pieces, str]]] = {
     "limits": _limits,
     "range": _range,
     "extrema": _extrema,
@@ -211,7 +226,8 @@ def _is_monotone(f: Expr) -> tuple[str, Pieces]:
     """By the share of standard normal inputs for which the function goes against its direction."""
     shares = {1: mpmath.mpf(0), -1: mpmath.mpf(0), 0: mpmath.mpf(0)}
     for interval, sign in analysis.monotone_intervals(f, x):
-        shares[sign] += mpmath.ncdf(_float(interval.end)) - mpmath.ncdf(_float(interval.start))
+        for low, high in _ends(interval):
+            shares[sign] += mpmath.ncdf(high) - mpmath.ncdf(low)
     jumps = {1 if k.jump.evalf() > 0 else -1 for k in analysis.kinks(f, x) if k.order < 0}
     rises, falls = bool(shares[1]) or 1 in jumps, bool(shares[-1]) or -1 in jumps
     if not (rises and falls):
@@ -220,6 +236,19 @@ def _is_monotone(f: Expr) -> tuple[str, Pieces]:
     less, word = min((shares[-1], "falls"), (shares[1], "rises"))
     verdict = IN_PART if less < mpmath.mpf("0.25") else FAILS
     return verdict, [("text", f"{word} for {mpmath.nstr(100 * less, 3)}% of standard normal inputs")]
+
+
+def _ends(interval: sp.Interval) -> Iterator[tuple[mpmath.mpf, mpmath.mpf]]:
+    """The ends of an interval; of one in each period, those of all that are not far out in the tails."""
+    counts = [s for s in interval.free_symbols if s.is_integer]
+    if not counts:
+        yield _float(interval.start), _float(interval.end)
+        return
+    (n,) = counts
+    first, last = (_float(end.subs(n, 0)) for end in (interval.start, interval.end))
+    period = _float(interval.start.coeff(n))
+    for k in range(-int(9 / period) - 2, int(9 / period) + 2):
+        yield first + k * period, last + k * period
 
 
 def _gradients(f: Expr) -> tuple[str, Pieces]:
@@ -256,7 +285,10 @@ def _number(value: Expr) -> Pieces:
     if value.is_Rational or value in (oo, -oo):
         return [("latex", _latex(value))]
     if value.has(Float):
-        return [("latex", _decimal(value)), ("text", " (no closed form found)")]
+        shown = _decimal(value) if not value.free_symbols else _latex(value)
+        return [("latex", shown), ("text", " (no closed form found)")]
+    if value.free_symbols:
+        return [("latex", _latex(value))]
     return [("latex", rf"{_latex(value)} \approx {_decimal(value)}")]
 
 

@@ -12,26 +12,77 @@ then ``by`` is NaN itself: only factors whose variables all occur in ``by`` are 
 
 import functools
 import keyword
+import math
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Collection, Iterator, Sequence
+from typing import ClassVar
 
 import sympy as sp
-from sympy import Expr, Float, Function, Mul, Piecewise, Pow, Symbol
+from sympy import Basic, Expr, Float, Function, Mul, Piecewise, Pow, Symbol
+from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.printing.precedence import precedence
 from sympy.printing.str import StrPrinter
 
-from actlib.formula.primitives import Phi, Primitive, expm1, phi, sigma, stable, tanh
+from actlib.formula.primitives import (
+    Phi,
+    Primitive,
+    asinh,
+    atan,
+    cosatan,
+    cosh,
+    derivative,
+    expm1,
+    phi,
+    sigma,
+    sinh,
+    softplus,
+    stable,
+    tanh,
+)
 
-__all__ = ["check", "javascript_source", "legal_names", "torch_source", "triton_source"]
+__all__ = ["check", "check_size", "guarded", "javascript_source", "legal_names", "torch_source", "triton_source"]
 
 FUNCTIONS = (
     *("sigma", "softplus", "Phi", "phi", "tanh", "expm1"),
+    *("sinh", "cosh", "atan", "asinh", "cosatan"),
     *("exp", "log", "sqrt", "sin", "cos", "erf", "absolute", "sign"),
     *("damped", "where", "unless_nan", "square", "cube", "power"),
 )
 """What generated code may call; every backend implements each of them once."""
 
-PYTHON_WORDS = (*keyword.kwlist, "tl", "triton", "n", "at", "inside", "BLOCK")
+PRIMITIVES = (sigma, softplus, Phi, phi, tanh, expm1, sinh, cosh, atan, asinh, cosatan)
+ELEMENTARY = (sp.exp, sp.log, sp.sin, sp.cos, sp.erf, sp.Abs, sp.sign)
+COMPUTED = (
+    *(*PRIMITIVES, *ELEMENTARY, Piecewise, ExprCondPair, sp.Add, sp.Mul, Pow),
+    *(sp.And, sp.Or, sp.Not, sp.Eq, sp.Ne, sp.Lt, sp.Le, sp.Gt, sp.Ge),
+)
+"""What a formula may be made of, besides symbols and numbers."""
+
+DEEPEST = 64
+"""Levels of a formula, one within another: Python, SymPy and torch's compiler go down them by recursion."""
+
+LARGEST = 20_000
+"""Parts of a formula."""
+
+LARGEST_EXPONENT = 1 << 20
+"""Of a power that is made of products."""
+
+MOST_CONDITIONS = 16
+"""Of cases that end without (expression, True); whether they leave no gap takes longer to find out for more."""
+
+NESTED = 24
+"""Calls and brackets, one within another, in a line of generated code; what is deeper gets a line of its own."""
+
+ABREAST = 64
+"""Terms of a sum, factors of a product or cases in a line of generated code."""
+
+NO_STEPS = "is refused: it is flat between its jumps, so its slope is 0 and nothing before it would learn"
+
+PYTHON_WORDS = (
+    *(*keyword.kwlist, "tl", "triton", "n", "at", "inside", "BLOCK"),
+    *("paired_sigma", "mirrored_sigma", "sigma_slope", "both", "either"),
+)
 """What no variable of a torch function or a Triton kernel may be called."""
 
 JAVASCRIPT_WORDS = (
@@ -77,7 +128,11 @@ def triton_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr], 
             with a single element; "channel", a tensor whose element is chosen by ``(at // inner) % size``; or "number".
     """
     names, temporaries, results = _prepare(inputs, outputs)
-    printer = _Printer()
+    narrow = {name for name, kind in zip(names, kinds, strict=True) if kind in ("one", "number")}
+    for symbol, expr in temporaries:
+        if {s.name for s in expr.free_symbols} <= narrow:
+            narrow.add(symbol.name)
+    printer = _TritonPrinter(narrow)
     targets = ["out_ptr"] if len(results) == 1 else [f"out{i}_ptr" for i in range(len(results))]
     arguments = {
         "full": "{0}_ptr",
@@ -121,17 +176,87 @@ def javascript_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Exp
 
 def _stored(printer: StrPrinter, expr: Expr) -> str:
     """What a kernel stores: a constant as a block of them, since Triton's interpreter stores no bare number right."""
-    return f"tl.full([BLOCK], {float(expr)}, tl.float32)" if expr.is_number else printer.doprint(expr)
+    return f"tl.full([BLOCK], {_number(expr)}, tl.float32)" if expr.is_number else printer.doprint(expr)
+
+
+def _number(expr: Expr) -> str:
+    """A number in the words of all languages, which read 1e999 as infinity."""
+    try:
+        value = float(expr)
+    except OverflowError:
+        value = math.copysign(math.inf, expr)
+    return repr(value) if math.isfinite(value) else "1e999" if value > 0 else "-1e999"
 
 
 def check(expr: Expr) -> None:
-    """Raises ValueError, naming it, for a function in the formula that no backend implements."""
-    known = {*FUNCTIONS, "Abs", "Piecewise"}
-    for function in sorted(stable(expr).atoms(Function), key=str):
-        if function.func.__name__ not in known:
-            raise ValueError(
-                f"no backend implements {function.func.__name__} in {expr}: write it in {', '.join(FUNCTIONS[:14])}"
-            )
+    """Raises ValueError, naming what stands in the way, for a formula that some backend cannot compute.
+
+    What can be computed is listed: symbols, numbers that are real, sums, products, powers, `PRIMITIVES` and
+    `ELEMENTARY` functions, and cases whose conditions compare. What `stable` turns into these is taken, too.
+    """
+    _check_parts(stable(expr), expr)
+
+
+def _check_parts(part: Basic, whole: Expr) -> None:
+    if part.is_Symbol or isinstance(part, (sp.logic.boolalg.BooleanTrue, sp.logic.boolalg.BooleanFalse)):
+        return
+    if isinstance(part, Expr) and part.is_number:
+        if part in (sp.oo, -sp.oo):
+            return
+        value = part.evalf(15)
+        if not (value.is_Number and value.is_finite):
+            raise ValueError(f"a formula has real values, but {part} came in {_shown(whole)}")
+        return
+    if isinstance(part, (sp.floor, sp.ceiling)):
+        raise ValueError(f"{part} in {_shown(whole)} {NO_STEPS}")
+    if isinstance(part, Function) and not isinstance(part, COMPUTED):
+        known = ", ".join(f.__name__ for f in (*PRIMITIVES, *ELEMENTARY))
+        raise ValueError(f"no backend implements {part.func.__name__} in {_shown(whole)}: write it in {known}")
+    if not isinstance(part, COMPUTED):
+        kinds = "sums, products, powers, functions and cases of symbols and numbers"
+        raise ValueError(f"a formula is made of {kinds}, but {part} came, of {part.func.__name__}, in {_shown(whole)}")
+    if part.is_Pow and part.exp.is_Integer and abs(part.exp) > LARGEST_EXPONENT:
+        raise ValueError(f"an exponent is at most {LARGEST_EXPONENT}, but {part.exp} came in {_shown(whole)}")
+    if isinstance(part, Piecewise):
+        _check_gap(part)
+        for _, condition in part.args:
+            _check_condition(condition, whole)
+    for argument in part.args:
+        _check_parts(argument, whole)
+
+
+def _check_condition(condition: Basic, whole: Expr) -> None:
+    if isinstance(condition, (sp.And, sp.Or, sp.Not)):
+        for part in condition.args:
+            _check_condition(part, whole)
+    elif not (condition.is_Relational or condition in (sp.true, sp.false)):
+        raise ValueError(f"conditions compare, and are joined by &, | and ~, but {condition} came in {_shown(whole)}")
+
+
+def _check_gap(cases: Piecewise) -> None:
+    conditions = [condition for _, condition in cases.args]
+    if conditions[-1] is not sp.true and (len(conditions) > MOST_CONDITIONS or sp.simplify(sp.Or(*conditions)) != True):  # noqa: E712
+        raise ValueError(f"the cases of {_shown(cases)} leave a gap; end with (expression, True)")
+
+
+def check_size(expr: Expr) -> None:
+    """Raises ValueError for a formula that is too large, or nested too deep, to work on by recursion."""
+    deepest = count = 0
+    parts: list[tuple[Basic, int]] = [(expr, 1)]
+    while parts:
+        part, depth = parts.pop()
+        deepest, count = max(deepest, depth), count + 1
+        parts += [(argument, depth + 1) for argument in part.args]
+    if deepest > DEEPEST or count > LARGEST:
+        raise ValueError(
+            f"a formula has at most {LARGEST} parts, nested at most {DEEPEST} deep, but one of {count} parts, nested "
+            f"{deepest} deep, came"
+        )
+
+
+def _shown(expr: Basic) -> str:
+    text = str(expr)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def legal_names(symbols: Sequence[Symbol], words: Sequence[str] = PYTHON_WORDS) -> list[str]:
@@ -139,8 +264,8 @@ def legal_names(symbols: Sequence[Symbol], words: Sequence[str] = PYTHON_WORDS) 
     taken = {*FUNCTIONS, *words}
     names = []
     for symbol in symbols:
-        name = re.sub(r"\W", "", symbol.name) or "x"
-        while name in taken or re.fullmatch(r"\d.*|t\d+|out\d*_?(ptr)?", name):
+        name = unicodedata.normalize("NFKC", re.sub(r"\W", "", symbol.name)) or "x"  # as Python reads it
+        while name in taken or re.fullmatch(r"\d.*|t\d+|out\d*_?|.*_(ptr|inner|size)", name):
             name = f"v{name}" if name[0].isdigit() else f"{name}_"
         taken.add(name)
         names.append(name)
@@ -152,14 +277,84 @@ def _prepare(
 ) -> tuple[list[str], list[tuple[Symbol, Expr]], list[Expr]]:
     """Names of the inputs, named subexpressions and results, ready to print."""
     for expr in outputs:
-        check(expr)
+        _check_parts(stable(expr), expr)
     names = legal_names(inputs, words)
     rename = {symbol: Symbol(name, real=True) for symbol, name in zip(inputs, names, strict=True)}
     steps = (_one_fraction, _factored, _merged, _balanced, _pass_nan, _damp, _distributed, _decimal, _multiplied)
     exprs = [functools.reduce(lambda e, step: step(e), steps, stable(e).xreplace(rename)) for e in outputs]
     free = (Symbol(f"t{i}", real=True) for i in range(10**6))
     temporaries, results = sp.cse(exprs, symbols=free)
-    return names, temporaries, results
+    lines = []
+    for symbol, expr in temporaries:
+        lines.append((symbol, _in_short_lines(expr, free, lines)))
+    results = [_in_short_lines(expr, free, lines) for expr in results]
+    return names, lines, results
+
+
+def _in_short_lines(expr: Expr, free: Iterator[Symbol], lines: list[tuple[Symbol, Expr]]) -> Expr:
+    """The formula, of which parts are named in lines of their own where it is too deep or too long for one."""
+
+    def named(part):
+        symbol = next(free)
+        lines.append((symbol, part))
+        return symbol
+
+    def shortened(part):
+        """The part, and how deep it is."""
+        if not part.args:
+            return part, 0
+        args, depths = zip(*map(shortened, part.args), strict=True)
+        if isinstance(part, Piecewise):
+            while len(args) > NESTED:  # each case is within the one before
+                args = (*args[: -NESTED + 1], (named(Piecewise(*args[-NESTED + 1 :], evaluate=False)), True))
+        elif part.is_Add or part.is_Mul:
+            while len(args) > ABREAST:
+                args = (*args[ABREAST:], named(part.func(*args[:ABREAST])))
+        if args != part.args:
+            part = Piecewise(*args, evaluate=False) if isinstance(part, Piecewise) else part.func(*args)
+        depth = max(depths) + (len(args) if isinstance(part, Piecewise) else 1)
+        if depth <= NESTED or not isinstance(part, Expr):
+            return part, depth
+        return named(part), 0
+
+    return shortened(expr)[0]
+
+
+def guarded(expr: Expr) -> Expr:
+    """The formula, each case of it taken of a harmless number where it does not hold.
+
+    Torch differentiates all cases and multiplies by 0 those that do not hold: an infinite slope would become NaN.
+    """
+    return stable(expr).replace(lambda e: isinstance(e, Piecewise), _guard_cases).replace(sp.ITE, _either)
+
+
+def _either(condition: Basic, then: Basic, otherwise: Basic) -> Basic:
+    """What SymPy makes of a comparison with cases, in the words that code knows."""
+    return sp.Or(sp.And(condition, then), sp.And(sp.Not(condition), otherwise))
+
+
+def _guard_cases(cases: Piecewise) -> Expr:
+    pieces, before = [], []
+    for value, condition in cases.args:
+        holds = sp.Not(sp.Or(*before)) if condition is sp.true else condition
+        before.append(condition)
+        variables = sorted(value.free_symbols & sp.Tuple(*before).free_symbols, key=str)
+        if variables and not value.is_polynomial(*variables):
+            number = next((n for n in _HARMLESS if _is_regular(value, dict.fromkeys(variables, n))), None)
+            if number is not None:
+                value = value.xreplace({v: Piecewise((v, holds), (number, True), evaluate=False) for v in variables})
+        pieces.append((value, condition))
+    return Piecewise(*pieces, evaluate=False)
+
+
+_HARMLESS = tuple(map(sp.Rational, ("0", "1", "-1", "1/2", "-1/2", "2", "-2")))
+
+
+def _is_regular(expr: Expr, point: dict[Symbol, Expr]) -> bool:
+    """Whether value and slopes are finite at a point, other variables being 1."""
+    point = {s: sp.Integer(1) for s in expr.free_symbols} | point
+    values = (e.subs(point) for e in (expr, *(derivative(expr, s) for s in expr.free_symbols)))
+    return all(v.is_finite for v in values)
 
 
 def _distributed(expr: Expr) -> Expr:
@@ -219,8 +414,6 @@ def _pass_nan(expr: Expr) -> Expr:
         return expr.func(*(_pass_nan(a) for a in expr.args))
     pieces = [(_pass_nan(value), condition) for value, condition in expr.args]
     conditions = [condition for _, condition in pieces]
-    if conditions[-1] is not sp.true and sp.simplify(sp.Or(*conditions)) is not sp.true:
-        raise ValueError(f"the cases of {expr} leave a gap; end with (expression, True)")
     variables = sp.Tuple(*conditions).free_symbols
     last = pieces[-1][0].free_symbols
     if len(pieces) == 2 and not variables <= last and variables <= pieces[0][0].free_symbols:
@@ -353,7 +546,7 @@ def _settles(factor: Expr, decaying: Sequence[Expr]) -> bool:
 
 
 def _bounded(expr: Expr) -> bool:
-    if expr.is_number or isinstance(expr, (sigma, Phi, phi, tanh, sp.sign, sp.sin, sp.cos, sp.erf)):
+    if expr.is_number or isinstance(expr, (sigma, Phi, phi, tanh, atan, cosatan, sp.sign, sp.sin, sp.cos, sp.erf)):
         return True
     if expr.is_Add or expr.is_Mul:
         return all(_bounded(a) for a in expr.args)
@@ -364,7 +557,20 @@ class _Printer(StrPrinter):
     """Python expressions over the names in FUNCTIONS, which every Python backend defines."""
 
     def _print_Float(self, expr):
-        return repr(float(expr))
+        return _number(expr)
+
+    _print_Infinity = _print_NegativeInfinity = _print_Float  # noqa: N815 - SymPy looks for these names
+
+    def parenthesize(self, item, level, strict=False):
+        if isinstance(item, (sp.Eq, sp.Ne)):  # which SymPy prints as functions
+            return f"({self._print(item)})"
+        return super().parenthesize(item, level, strict)
+
+    def _print_Relational(self, expr):
+        left, right = (self.parenthesize(side, precedence(expr)) for side in (expr.lhs, expr.rhs))
+        return f"{left} {self.relations.get(expr.rel_op, expr.rel_op)} {right}"
+
+    relations: ClassVar = {}
 
     def _print_Add(self, expr, order=None):
         # The constant comes second: last, it could cancel digits of a sum that has been rounded.
@@ -384,6 +590,8 @@ class _Printer(StrPrinter):
             return f"sqrt({base})"
         if n in (2, 3):
             return f"{'square' if n == 2 else 'cube'}({base})"
+        if expr.base.is_number:
+            base = _number(expr.base)  # no backend's power takes an integer
         return f"power({base}, {self._print(n)})"
 
     def _print_Function(self, expr):
@@ -402,14 +610,43 @@ class _Printer(StrPrinter):
         return text
 
     def _print_Integer(self, expr):
-        return str(int(expr))
+        # Beyond these, floats are not exact either, and some backends have no room for an integer.
+        return str(int(expr)) if abs(expr) <= 1 << 53 else _number(expr)
 
     def _print_NegativeOne(self, expr):  # noqa: ARG002
         return "-1"
 
 
+class _TritonPrinter(_Printer):
+    """Python expressions for a kernel: Triton's interpreter joins no condition on one number with one on a block.
+
+    Args:
+        narrow: Names of all that is one number.
+    """
+
+    def __init__(self, narrow: Collection[str]):
+        super().__init__()
+        self.narrow = narrow
+
+    def _print_And(self, expr):
+        return self._joined("both", expr, super()._print_And)
+
+    def _print_Or(self, expr):
+        return self._joined("either", expr, super()._print_Or)
+
+    def _joined(self, name, expr, plainly):
+        narrow = [a for a in sp.ordered(expr.args) if {s.name for s in a.free_symbols} <= self.narrow]
+        if not narrow or len(narrow) == len(expr.args):
+            return plainly(expr)
+        wide = [a for a in sp.ordered(expr.args) if a not in narrow]
+        join = lambda text, condition: f"{name}({text}, {self._print(condition)})"
+        return functools.reduce(join, wide[1:] + narrow, self._print(wide[0]))
+
+
 class _JavaScriptPrinter(_Printer):
     """JavaScript expressions over the same names: they differ in what is said of conditions."""
+
+    relations: ClassVar = {"==": "===", "!=": "!=="}
 
     def _print_And(self, expr):
         return " && ".join(f"({self._print(a)})" for a in sp.ordered(expr.args))

@@ -37,6 +37,7 @@ MODULES = ("primitives", "functions", "evaluate", "dom", "plot", "own", "explore
 RANGES = {
     "alpha": (0.05, 3),
     "beta": (0.05, 5),
+    "limit": (0.5, 10),
     "negative_slope": (-0.5, 1),
     "threshold": (0, 20),
     "value": (-3, 3),
@@ -133,8 +134,9 @@ def python_archive(path: pathlib.Path) -> None:
                 if not name.startswith(unused) and not {"tests", "benchmarks"} & set(name.split("/")):
                     add(name, file.read_bytes())
         add("actlib/__init__.py", b"")
-        for file in sorted((pathlib.Path(actlib.__file__).parent / "formula").glob("*.py")):
-            add(f"actlib/formula/{file.name}", file.read_bytes())
+        root = pathlib.Path(actlib.__file__).parent
+        for file in sorted((root / "formula").rglob("*.py")):
+            add(f"actlib/{file.relative_to(root).as_posix()}", file.read_bytes())
 
 
 def write(app, error) -> None:

@@ -144,7 +144,7 @@ export function start(root, changed) {
         if (part.part === "code") return shown.code.append(...Object.entries(CODE).map(([key, name], i) => code(name, part.code[key], i === 0)));
         const told = part.value.map(([kind, text]) => (kind === "latex" ? math(text) : text));
         if (part.part === "row") {
-            shown.rows.append(h("tr", {}, h("th", { scope: "row" }, part.label), h("td", {}, ...told)));
+            shown.rows.append(h("tr", {}, h("th", { scope: "row" }, part.label), h("td", {}, ...told, h("span", { class: "exp-known" }, ` ${part.known}`))));
             shown.rows.parentElement.hidden = false;
         } else {
             const verdict = h("td", {}, h("span", { class: STYLES[part.verdict] ?? "" }, part.verdict || "–"));
