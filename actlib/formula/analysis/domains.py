@@ -10,17 +10,20 @@ from actlib.formula.analysis.closed_forms import in_powers
 from actlib.formula.analysis.constants import between
 from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled, enclosure
-from actlib.formula.analysis.identities import SWITCHES
+from actlib.formula.analysis.identities import SMOOTH, SWITCHES
 from actlib.formula.analysis.pieces import resolved, switching_points
 from actlib.formula.analysis.refusals import RefusedError
 from actlib.formula.analysis.zeros import zeros
 from actlib.formula.primitives import elementary
 
-__all__ = ["UNDECIDED", "has_value", "where_one_has_none"]
+__all__ = ["WHEREVER", "has_value", "where_one_has_none"]
 
 BITS = 200
 
-UNDECIDED = "they are equal where both have a value; whether they have one at the same places is not decided"
+KNOWN = (*SMOOTH, *SWITCHES, sp.exp, sp.log, sp.LambertW)
+"""Functions of which it is known where they have values."""
+
+WHEREVER = "wherever both have a value; whether they have one at the same places is not decided"
 
 
 def has_value(expr: Expr, point: dict[Symbol, Rational]) -> bool:
@@ -108,16 +111,18 @@ def where_one_has_none(a: Expr, b: Expr) -> str | None:
     Raises:
         RefusedError: It is not known.
     """
+    if not all(isinstance(f, KNOWN) for side in (a, b) for f in side.atoms(sp.Function)):
+        raise RefusedError(WHEREVER)
     symbols = (a - b).free_symbols | a.free_symbols | b.free_symbols
     if not all(s.is_extended_real for s in symbols):
         a, b = elementary(a), elementary(b)
     if not _unshared(a, b) and (not _risks(a) or not (a - b).has(*SWITCHES)):
         return None
     if len(symbols) != 1:
-        raise RefusedError(UNDECIDED)
+        raise RefusedError(WHEREVER)
     (v,) = symbols
     if not v.is_extended_real or v.is_nonnegative is not None or v.is_nonpositive is not None or v.is_integer:
-        raise RefusedError(UNDECIDED)
+        raise RefusedError(WHEREVER)
     meets = switching_points(sp.Tuple(a, b), v)
     for m in meets:
         if (place := _differs(resolved(a, v, m), resolved(b, v, m), v, m)) is not None:
@@ -134,7 +139,7 @@ def _fails(base: Expr, need: str, cases: list[Expr], v: Symbol, low: Expr, high:
     """A place inside an interval where a need does not hold, and one of two formulas has a value but not the other."""
     places = zeros(base, v, low, high) if base.has(v) else ()
     if places is None:
-        raise RefusedError(UNDECIDED)
+        raise RefusedError(WHEREVER)
     if need != "not 0":
         for start, end in pairwise([low, *places, high]):
             at = between(start, end)
@@ -143,7 +148,7 @@ def _fails(base: Expr, need: str, cases: list[Expr], v: Symbol, low: Expr, high:
                 if place is not None:
                     return place
                 if not _same_at(cases, v, at):
-                    raise RefusedError(UNDECIDED)
+                    raise RefusedError(WHEREVER)
     for at in places if need != "not negative" else ():
         if (place := _differs(*cases, v, at)) is not None:
             return place
@@ -158,9 +163,9 @@ def _same_at(cases: list[Expr], v: Symbol, at: Expr) -> bool:
 def _differs(a: Expr, b: Expr, v: Symbol, at: Expr) -> str | None:
     """Words, if one of two formulas has a value at a place and the other has none."""
     if at.has(sp.Float):
-        raise RefusedError(UNDECIDED)
+        raise RefusedError(WHEREVER)
     known = [f.subs(v, at) for f in (a, b)]
     real = [not k.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds) and k.is_extended_real for k in known]
     if None in real:
-        raise RefusedError(UNDECIDED)
+        raise RefusedError(WHEREVER)
     return f"at {v} = {at} only one of them has a value" if real[0] != real[1] else None
