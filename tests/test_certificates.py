@@ -381,12 +381,15 @@ def test_a_time_limit_waits_for_the_collector_of_garbage():
             pass
         ended.append(phase)
 
+    def work():
+        gc.collect()
+        while True:
+            time.sleep(0.001)
+
     gc.callbacks.append(slow)
     try:
         with pytest.raises(analysis.NotDecidedError), deadline.limit(0.1):
-            gc.collect()
-            while True:
-                time.sleep(0.001)
+            work()
     finally:
         gc.callbacks.remove(slow)
     assert ended[:2] == ["start", "stop"]
