@@ -15,7 +15,7 @@ from actlib.formula.analysis.formulas import compiled, enclosure
 from actlib.formula.analysis.identities import LONGEST, SWITCHES, constant_in, vanishes_as_rational
 from actlib.formula.analysis.pieces import resolved, switching_points
 from actlib.formula.analysis.places import vanishes_at
-from actlib.formula.analysis.refusals import RefusedError
+from actlib.formula.analysis.refusals import ArgumentError, RefusedError
 from actlib.formula.analysis.results import Shown
 from actlib.formula.primitives import elementary
 
@@ -65,7 +65,7 @@ def compared(a: Expr, b: Expr) -> Equality:
         return found
     try:
         place = where_one_has_none(a, b)
-    except RefusedError:
+    except (RefusedError, ArgumentError):
         return Equality(None, UNDECIDED)
     return found if place is None else Equality(False, place)
 
