@@ -100,6 +100,7 @@ RANGES = [
     (Integer(0) ** x, REFUSED),
     (1 / sin(pi * (x + Rational(1, 7))), REFUSED),
     (sp.EulerGamma * x, REFUSED),
+    ((2 + tanh(x)) ** x, REFUSED),
 ]
 
 TAYLOR = [
@@ -137,6 +138,22 @@ SMOOTHNESS = [
     (WILD, 0),
     (STEEP, 0),
     (above(x * log(x)), 0),
+    (above(x ** Rational(5, 2)), 2),
+    (above(x**k), REFUSED),
+    (above(x ** (k + 3)), REFUSED),
+    (above(x**a), REFUSED),
+    (Abs(x) ** k, REFUSED),
+    (x * Abs(x) ** k, REFUSED),
+    (Abs(x) ** a, REFUSED),
+    (a * Abs(x), 0),
+    (sp.Max(a, 0) * Abs(x), REFUSED),
+    (above(a * x**2 + x * (Abs(a) - a)), REFUSED),
+]
+
+CRITICAL = [
+    (above(x**k), REFUSED),
+    (Abs(x) ** k, REFUSED),
+    (above(x ** Rational(5, 2)), [Interval(-oo, 0)]),
 ]
 
 KINKS = [
@@ -146,6 +163,9 @@ KINKS = [
     (above(x**14), [13]),
     (above(x * log(x)), [0]),
     (Abs(x) ** Rational(3, 2), [1]),
+    (above(x**k), REFUSED),
+    (above(x**a), REFUSED),
+    (Abs(x) ** k, REFUSED),
 ]
 
 EQUALITY = [
@@ -233,6 +253,16 @@ def test_taylor(formula, n, expected):
 @pytest.mark.parametrize(("formula", "expected"), SMOOTHNESS, ids=lambda v: str(v)[:60])
 def test_smoothness(formula, expected):
     assert told("smoothness", formula, x) == expected
+
+
+@pytest.mark.parametrize(("formula", "expected"), CRITICAL, ids=lambda v: str(v)[:60])
+def test_critical_points(formula, expected):
+    assert told("critical_points", formula, x) == expected
+
+
+def test_a_parameter_that_is_0_for_many_values_is_no_number_that_is_not_0():
+    assert told("zeros", sp.Max(a, 0), x) is REFUSED
+    assert told("zeros", a, x) == []
 
 
 @pytest.mark.parametrize(("formula", "orders"), KINKS, ids=lambda v: str(v)[:60])
