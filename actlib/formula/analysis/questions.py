@@ -318,8 +318,10 @@ def saturation(expr: Expr, x: Symbol) -> tuple[Saturation, Saturation]:
     """How the slope behaves at -oo and at oo: whether it goes to 0, and how fast."""
     expr = checked(expr, x)
     if cycle(expr, x) is not None:
-        swing = sp.AccumBounds(-largest_slope(-expr, x).value, largest_slope(expr, x).value)
-        return Saturation(-oo, swing, False, None), Saturation(oo, swing, False, None)
+        high, low = (extremes.supremum(f, x, lambda slope: slope, jumps=False).value for f in (expr, -expr))
+        swing = sp.AccumBounds(-low, high)
+        ways = swing == 0, Integer(0) if swing == 0 else None
+        return Saturation(-oo, swing, *ways), Saturation(oo, swing, *ways)
     met = pieces(expr, x)
     found = []
     for piece, end in ((met[0], -oo), (met[-1], oo)):
