@@ -1,6 +1,7 @@
 """Proofs of where a formula is 0: enclosures, tails, covers; and that a fault in any of them is found."""
 
 import dataclasses
+import gc
 import subprocess
 import sys
 import time
@@ -368,3 +369,27 @@ def test_samples_contradict_a_wrong_card():
     assert random_formulas.contradictions(card.expr, wrong)
     wrong = dataclasses.replace(card, lipschitz=dataclasses.replace(card.lipschitz, value=Integer(1)))
     assert random_formulas.contradictions(card.expr, wrong)
+
+
+def test_a_time_limit_waits_for_the_collector_of_garbage():
+    """Python prints and drops what is raised while it collects."""
+    ended = []
+
+    def slow(phase, info):  # noqa: ARG001
+        end = time.monotonic() + 0.2
+        while time.monotonic() < end:
+            pass
+        ended.append(phase)
+
+    def work():
+        gc.collect()
+        while True:
+            time.sleep(0.001)
+
+    gc.callbacks.append(slow)
+    try:
+        with pytest.raises(analysis.NotDecidedError), deadline.limit(0.1):
+            work()
+    finally:
+        gc.callbacks.remove(slow)
+    assert ended[:2] == ["start", "stop"]

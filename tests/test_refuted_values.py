@@ -2,6 +2,7 @@
 
 import pytest
 import sympy as sp
+from formulas import REFUSED, compared, told
 from sympy import Abs, Eq, Heaviside, Integer, Max, Piecewise, Rational, Symbol, cos, exp, log, sin, sqrt, tanh
 
 from actlib.formula import analysis
@@ -10,15 +11,6 @@ x = Symbol("x", real=True)
 a = Symbol("a", real=True)
 R = Rational
 p = x**5 - x - 1
-REFUSED = "refused"
-
-
-def asked(question, formula):
-    """What is said of a formula; refused for a refusal."""
-    try:
-        return getattr(analysis, question)(*(formula if isinstance(formula, tuple) else (formula, x)))
-    except analysis.RefusedError:
-        return REFUSED
 
 
 # Parts without value, in a case that is 0
@@ -52,7 +44,7 @@ def test_a_formula_without_value_somewhere_is_a_wrong_argument(question, formula
 )
 @pytest.mark.parametrize("question", ["value_range", "lipschitz", "smoothness"])
 def test_parameters_for_which_there_is_no_value_are_refused(question, formula):
-    assert asked(question, formula) is REFUSED
+    assert told(question, formula, x) is REFUSED
 
 
 PRESENCE = [
@@ -63,22 +55,22 @@ PRESENCE = [
     (p / Abs(p), Abs(p) / p, True),
     (Max(x, 0) * log(x), Piecewise((x * log(x), x > 0), (0, True)), False),
     (Max(p, 0) / p, Heaviside(p, 0), False),
-    (sp.coth(x) * tanh(x), Integer(1), None),
-    (sp.csch(x) * sp.sinh(x), Integer(1), None),
-    (sp.sec(x) * cos(x), Integer(1), None),
-    (sp.tan(x) * cos(x), sin(x), None),
-    (sp.tan(x) * sp.cot(x), Integer(1), None),
-    (sp.sec(x) ** 2 - sp.tan(x) ** 2, Integer(1), None),
-    (x * sp.gamma(x), sp.gamma(x + 1), None),
-    (sp.factorial(x + 1), (x + 1) * sp.factorial(x), None),
-    (tanh(x) * sp.coth(x) * Max(0, x), Max(0, x), None),
-    (tanh(Symbol("z")) * sp.cosh(Symbol("z")), sp.sinh(Symbol("z")), None),
+    (sp.coth(x) * tanh(x), Integer(1), "wherever"),
+    (sp.csch(x) * sp.sinh(x), Integer(1), "wherever"),
+    (sp.sec(x) * cos(x), Integer(1), "wherever"),
+    (sp.tan(x) * cos(x), sin(x), "wherever"),
+    (sp.tan(x) * sp.cot(x), Integer(1), "wherever"),
+    (sp.sec(x) ** 2 - sp.tan(x) ** 2, Integer(1), "wherever"),
+    (x * sp.gamma(x), sp.gamma(x + 1), "wherever"),
+    (sp.factorial(x + 1), (x + 1) * sp.factorial(x), "wherever"),
+    (tanh(x) * sp.coth(x) * Max(0, x), Max(0, x), "wherever"),
+    (tanh(Symbol("z")) * sp.cosh(Symbol("z")), sp.sinh(Symbol("z")), "wherever"),
 ]
 
 
 @pytest.mark.parametrize(("one", "other", "holds"), PRESENCE, ids=str)
 def test_equal_formulas_have_values_at_the_same_places(one, other, holds):
-    assert asked("equality_of", (one, other)).holds is holds
+    assert compared(one, other) == holds
 
 
 # Values of one name, and jumps
@@ -97,7 +89,8 @@ HILL = x**2 * exp(-(x**4) / 4 + x / 5)
 )
 def test_two_slopes_are_one_only_if_that_is_proved(taller, expected):
     formula = Piecewise((-(1 + taller) * HILL.subs(x, -x), x < 0), (HILL, True))
-    assert str(asked("lipschitz", formula)) == expected
+    found = told("lipschitz", formula, x)
+    assert found is expected or str(found) == expected
 
 
 UPWARDS = "supremum oo, not reached, approached at 0"
@@ -116,8 +109,8 @@ UPWARDS = "supremum oo, not reached, approached at 0"
     ids=str,
 )
 def test_a_jump_up_to_the_value_or_from_it_is_an_infinite_slope(formula, expected):
-    assert str(asked("largest_slope", formula)) == expected
+    assert str(told("largest_slope", formula, x)) == expected
 
 
 def test_jumps_do_not_count_for_the_slope_towards_infinity():
-    assert [(s.slope, s.saturates) for s in asked("saturation", x + sp.sign(sin(x)))] == [(1, False)] * 2
+    assert [(s.slope, s.saturates) for s in told("saturation", x + sp.sign(sin(x)), x)] == [(1, False)] * 2

@@ -1,14 +1,15 @@
 """The seeded, small experiments that test what is said of activation functions.
 
-Everything runs in float64 on the CPU: a rounding difference between two machines stays far below the digits that are
-shown, so the chapters can state their results and have them compared.
+Everything is computed in float64 on the CPU, and weights are rounded to 20 bits after each step of training. So a
+rounding difference between two machines stays far below the digits that are shown, and no training lets it grow: the
+chapters can state their results and have them compared.
 """
 
 import copy
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -275,11 +276,29 @@ def network(
             else:
                 linear.weight.normal_(0, gain / math.sqrt(fan_in), generator=generator)
                 linear.bias.zero_()
+        round_weights(linear.parameters())
         if residual and number:
             layers.append(nn.Sequential(_Normalised(), linear) if last else _Residual(linear, activation))
         else:
             layers += [linear] if last else [linear, _Function(activation)]
     return nn.Sequential(*layers)
+
+
+def round_weights(weights: Iterable[Tensor]) -> None:
+    """Rounds weights, in place, to 20 significant bits; whatever is computed from them keeps the 53 of float64.
+
+    Two processors differ in the last bits of a gradient, and in a deep network each step of training makes such a
+    difference larger: after a few hundred steps it can be seen. Rounded after every step it is gone before it grows,
+    unless it lies just where rounding up and rounding down meet, which is as rare as the 33 bits between are many.
+    What a network learns does not change: over a few hundred steps, rounding moves a weight by less than 0.1%.
+
+    Args:
+        weights: Of type float64. Source of the rounding: Dekker (1971), after Veltkamp.
+    """
+    with torch.no_grad():
+        for weight in weights:
+            large = weight * (2**33 + 1)
+            weight.copy_(large - (large - weight))
 
 
 def train(
@@ -291,7 +310,7 @@ def train(
     momentum: float = 0.9,
     watch: Callable[[int], None] | None = None,
 ) -> float:
-    """Gradient descent with momentum on the whole of the data.
+    """Gradient descent with momentum on the whole of the data, with `round_weights` after each step.
 
     Args:
         model: What is trained.
@@ -311,6 +330,7 @@ def train(
         optimiser.zero_grad()
         loss().backward()
         optimiser.step()
+        round_weights(model.parameters())
     if watch:
         watch(steps)
     return loss().item()
@@ -462,7 +482,7 @@ def train_side_by_side(
     """Trains many models of the same shape at once, each as a plain loop would train it alone.
 
     The models become one whose parameters have a dimension more (`torch.func.stack_module_state`), and `vmap` runs it
-    on all of them. So many seeds, rates or gains cost little more than one.
+    on all of them. So many seeds, rates or gains cost little more than one. Each step ends with `round_weights`.
 
     Args:
         models: They differ in their parameters alone.
@@ -532,6 +552,7 @@ def train_side_by_side(
                 size = (second[name] / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8
                 move = first[name] / (1 - 0.9 ** (step + 1)) / size
             parameters[name].sub_(share * shaped[name] * move)
+        round_weights(parameters.values())
     look(steps)
     stacked = torch.stack(scores, 1) if scores else torch.empty(count, 0)
     return Runs(moments, torch.stack(losses, 1), stacked, parameters, like)

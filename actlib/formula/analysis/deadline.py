@@ -5,7 +5,9 @@ browser, the loops of this package look at the clock themselves, and the page en
 """
 
 import functools
+import gc
 import inspect
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,6 +61,7 @@ class _Alarm:
     """Raises an exception in the thread that made it, after some time; again and again, should anyone swallow it."""
 
     AGAIN = 0.2
+    SOON = 0.001
 
     def __init__(self, seconds: float, kind: type):
         self.lock = threading.Lock()
@@ -76,11 +79,24 @@ class _Alarm:
 
     def wait(self, seconds: float) -> None:
         while not self.over.wait(seconds):
+            if self._is_collecting():
+                seconds = self.SOON
+                continue
             with self.lock:
                 if not self.over.is_set():
                     self.fired = True
                     self.pending(self.thread, self.object)
             seconds = self.AGAIN
+
+    def _is_collecting(self) -> bool:
+        """Whether the thread is within what Python calls when it collects garbage, which prints an exception."""
+        called = {getattr(callback, "__code__", None) for callback in gc.callbacks}
+        frame = sys._current_frames().get(self.thread.value)
+        while frame is not None:
+            if frame.f_code in called:
+                return True
+            frame = frame.f_back
+        return False
 
     def cancel(self) -> None:
         self.over.set()

@@ -17,11 +17,11 @@ from actlib.formula.analysis.refusals import RefusedError
 from actlib.formula.analysis.zeros import zeros
 from actlib.formula.primitives import elementary
 
-__all__ = ["UNDECIDED", "has_value", "where_one_has_none"]
+__all__ = ["WHEREVER", "has_value", "where_one_has_none"]
 
 BITS = 200
 
-UNDECIDED = "they are equal where both have a value; whether they have one at the same places is not decided"
+WHEREVER = "wherever both have a value; whether they have one at the same places is not decided"
 
 
 def has_value(expr: Expr, point: dict[Symbol, Rational]) -> bool:
@@ -126,15 +126,15 @@ def where_one_has_none(a: Expr, b: Expr) -> str | None:
     if not all(s.is_extended_real for s in symbols):
         a, b = (in_exponentials(elementary(f)) for f in (a, b))
     if not all(_is_total(f) for side in (a, b) for f in side.atoms(sp.Function) if f.free_symbols):
-        raise RefusedError(UNDECIDED)
+        raise RefusedError(WHEREVER)
     risks = _risks(a), _risks(b)
     if not _unshared(*risks) and (not any(risks) or not (a.has(*SWITCHES) or b.has(*SWITCHES))):
         return None
     if len(symbols) != 1 or a.has(sp.LambertW) or b.has(sp.LambertW):
-        raise RefusedError(UNDECIDED)
+        raise RefusedError(WHEREVER)
     (v,) = symbols
     if not v.is_extended_real or v.is_nonnegative is not None or v.is_nonpositive is not None or v.is_integer:
-        raise RefusedError(UNDECIDED)
+        raise RefusedError(WHEREVER)
     meets = switching_points(sp.Tuple(a, b), v)
     for m in meets:
         if (place := _differs(a, b, v, m)) is not None:
@@ -164,11 +164,11 @@ def _fails(base: Expr, need: str, sides: tuple[Expr, Expr], v: Symbol, low: Expr
         for start, end in pairwise([low, *places, high]):
             at = between(start, end)
             if base.subs(v, at).is_nonnegative is not True:
-                place = _differs(*sides, v, at)
-                if place is not None:
+                tried = at, between(at, end)  # at the first, both may have none for another reason
+                if (place := next(filter(None, (_differs(*sides, v, at) for at in tried)), None)) is not None:
                     return place
                 if not _same_at(sides, v, at):
-                    raise RefusedError(UNDECIDED)
+                    raise RefusedError(WHEREVER)
     for at in places if need != "not negative" else ():
         if (place := _differs(*sides, v, at)) is not None:
             return place

@@ -9,7 +9,7 @@ from sympy import Expr, Piecewise, Rational, Symbol, oo
 from actlib.formula.analysis import numbers
 from actlib.formula.analysis.closed_forms import simplified
 from actlib.formula.analysis.constants import between
-from actlib.formula.analysis.domains import UNDECIDED, has_value, where_one_has_none
+from actlib.formula.analysis.domains import WHEREVER, has_value, where_one_has_none
 from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled, enclosure
 from actlib.formula.analysis.identities import LONGEST, SWITCHES, constant_in, vanishes_as_rational
@@ -29,10 +29,12 @@ class Equality(Shown):
     Attributes:
         holds: True or False where that is proved, else None.
         how: By which way it is known, or why not.
+        everywhere: Whether it is known that both have a value at the same places, if they are equal wherever both have.
     """
 
     holds: bool | None
     how: str
+    everywhere: bool = True
 
     def _pieces(self):
         words = {True: "equal: ", False: "not equal: ", None: "not decided: "}
@@ -59,14 +61,14 @@ def decided(a: Expr, b: Expr) -> Equality:
 
 
 def compared(a: Expr, b: Expr) -> Equality:
-    """Whether two formulas are equal, and have values at the same places."""
+    """Whether two formulas are equal, and have values at the same places; where that is not known, it says so."""
     found = decided(a, b)
     if not found.holds or a == b:
         return found
     try:
         place = where_one_has_none(a, b)
     except (RefusedError, ArgumentError):
-        return Equality(None, UNDECIDED)
+        return Equality(True, f"{found.how}, {WHEREVER}", everywhere=False)
     return found if place is None else Equality(False, place)
 
 
