@@ -193,6 +193,7 @@ SYMMETRY = [
     (log(x + sqrt(x**2 + 1)), REFUSED, REFUSED),
     (tanh(x), "odd", True),
     (x + x**3 + 1, None, False),
+    (x / (1 + Abs(x)) - x + 1, None, False),
     (x * sin(x), "even", False),
 ]
 

@@ -52,6 +52,7 @@ PRESENCE = [
     (Max(x, 0) / x, Heaviside(x, 0), False),
     ((x + 1) ** 2 * Max(x, 0) / (x**2 + 2 * x + 1), Max(x, 0), False),
     (x / Abs(x), Abs(x) / x, True),
+    (x / (1 + Abs(x)) + 1, x / (1 + Abs(x)), False),
     (p / Abs(p), Abs(p) / p, True),
     (Max(x, 0) * log(x), Piecewise((x * log(x), x > 0), (0, True)), False),
     (Max(p, 0) / p, Heaviside(p, 0), False),

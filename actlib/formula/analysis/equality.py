@@ -75,7 +75,7 @@ def compared(a: Expr, b: Expr) -> Equality:
 def _counterexample(a: Expr, b: Expr) -> str | None:
     """A point at which both have a value, and the enclosure of the difference does not hold 0; in words."""
     difference = a - b
-    symbols = tuple(sorted(difference.free_symbols, key=lambda s: s.name))
+    symbols = tuple(sorted(a.free_symbols | b.free_symbols, key=lambda s: s.name))
     if any(s.is_integer or s.is_extended_real is False for s in symbols):
         return None
     try:
