@@ -191,6 +191,7 @@ EQUALITY = [
 
 SYMMETRY = [
     (log(x + sqrt(x**2 + 1)), REFUSED, REFUSED),
+    ((sigma(x) - Rational(1, 2)) * Abs(x) / (x**2 + a), REFUSED, REFUSED),
     (tanh(x), "odd", True),
     (x + x**3 + 1, None, False),
     (x / (1 + Abs(x)) - x + 1, None, False),
