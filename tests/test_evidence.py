@@ -2,6 +2,7 @@
 
 import json
 
+import bs4
 import pytest
 import torch
 from conftest import ROOT
@@ -207,3 +208,29 @@ def test_a_seed_alone_decides_nothing(judge, data):
     outcome = judge.judge(*([v + 1 for v in d] for d in data))
     assert outcome.verdict is Verdict.NOT_DECIDED
     assert outcome.found == ("1 seed left" if data[0] else "0 seeds left") + "; too few to detect anything"
+
+
+def test_a_claim_heads_its_conditions():
+    soup = bs4.BeautifulSoup(verdicts.VerdictTable(*judged())._repr_html_(), "html.parser")
+    heads = soup.select("tbody > tr:first-child")
+    assert [head.th["colspan"] for head in heads] == ["2", "2"]
+    assert [head.th.find(string=True) for head in heads] == ["it learns", "it rises"]
+    assert [head.em and head.em.text for head in heads] == ["margin: 0.10 points", None]
+    assert [head.td.text for head in heads] == ["depends", ""]
+    rows = [[part.text for part in row(["th", "td"])] for row in soup.select("tbody > tr:not(:first-child)")]
+    assert [(row[0], row[2]) for row in rows] == [
+        ("at the usual weights", "holds"),
+        ("at weights × 4", "does not hold"),
+        ("everywhere", "proved"),
+    ]
+
+
+def test_margins_stand_beside_effects_where_they_differ():
+    claim = evidence.Claim(
+        "costs", "it costs more", evidence.Larger(margin=1.1, ratio=True, unit="the time"), CONDITIONS
+    )
+    claim.test("usual", [1.5, 1.6, 1.4])
+    claim.test("fourfold", [1.5, 1.6, 1.4], noise=1.3)
+    soup = bs4.BeautifulSoup(verdicts.VerdictTable(claim)._repr_html_(), "html.parser")
+    assert not soup.select("th em")
+    assert [em.text for em in soup.select("td em")] == ["(margin: 1.10 × the time)", "(margin: 1.30 × the time)"]

@@ -383,6 +383,12 @@ def test_table_becomes_markdown():
     ]
 
 
+def test_a_cell_that_spans_columns_leaves_the_rest_of_them_empty():
+    page = '<div class="act-scroll"><table><tbody><tr><th colspan="2">a</th><td>b</td></tr></tbody></table></div>'
+    ((data, _),) = plain.outputs(page, "")
+    assert data["text/markdown"].splitlines()[-1] == "| a |  | b |"
+
+
 def test_links_of_a_table_lead_into_the_site_where_that_is_known():
     ((data, _),) = plain.outputs(one_table()._repr_html_(), "", "https://a.b/")
     assert "[see](https://a.b/book/01_x.html#y)" in data["text/markdown"]

@@ -231,7 +231,7 @@ def test_last_bits_do_not_outlive_a_training(optimiser, monkeypatch):
         return max((a - b).abs().max().item() for a, b in zip(first.values(), second.values(), strict=True))
 
     assert difference() == 0
-    monkeypatch.setattr(training, "round_weights", lambda weights: None)
+    monkeypatch.setattr(training, "round_weights", lambda _: None)
     assert difference() > 1e-6
 
 

@@ -144,7 +144,11 @@ def png(svg: str) -> bytes:
 
 def _table(root: ET.Element, site: str) -> str:
     head = [_inline(cell, site) for cell in root.iterfind(".//thead//th")]
-    rows = [list(row) for row in root.iterfind(".//tbody/tr")]
+    gap = ET.Element("td")  # Markdown has no cell that spans two columns
+    rows = [
+        [part for cell in row for part in (cell, *[gap] * (int(cell.get("colspan", 1)) - 1))]
+        for row in root.iterfind(".//tbody/tr")
+    ]
     columns = max([len(head), *map(len, rows)])
     numbers = [
         [row[i].get("class") == "act-number" for row in rows if i < len(row) and (row[i].text or len(row[i]))]

@@ -32,14 +32,19 @@ class Table:
         return "\n".join(" | ".join(map(str, row)) for row in [self.header, *self.rows] if row)
 
     def _repr_html_(self):
+        row = lambda cells: (
+            f'<tr><th scope="row"{_class(cells[0])}>{cell(cells[0])[0]}</th>{"".join(map(td, cells[1:]))}</tr>'
+        )
+        return self._page("act-table", self.header, [f"<tbody>{''.join(map(row, self.rows))}</tbody>"])
+
+    def _page(self, style: str, header: Sequence[str], bodies: Iterable[str]) -> str:
         caption = f"<caption>{self.caption}</caption>" if self.caption else ""
-        head = "".join(f'<th scope="col">{_cell(c)[0]}</th>' for c in self.header)
+        head = "".join(f'<th scope="col">{cell(c)[0]}</th>' for c in header)
         head = f"<thead><tr>{head}</tr></thead>" if head else ""
-        body = "".join(f"<tr>{''.join(map(_td, enumerate(row)))}</tr>" for row in self.rows)
         # The class lets MathJax typeset formulas in here; the box scrolls on narrow screens, by keyboard too.
         table = (
             '<div class="act-scroll tex2jax_process" tabindex="0" role="region" aria-label="Table">'
-            f'<table class="act-table">{caption}{head}<tbody>{body}</tbody></table></div>'
+            f'<table class="{style}">{caption}{head}{"".join(bodies)}</table></div>'
         )
         return f'<details class="act-fold"><summary>{self.fold}</summary>{table}</details>' if self.fold else table
 
@@ -63,7 +68,7 @@ def _shown(errors: Profile) -> float:
     return float(f"{errors.max():.4g}") if errors.machine or errors.max() >= 1 else round(errors.max(), 2)
 
 
-def _cell(value: object) -> tuple[str, str]:
+def cell(value: object) -> tuple[str, str]:
     """HTML of a cell and its class."""
     if isinstance(value, (sp.Basic, sp.MatrixBase)):
         return rf"\({sp.latex(value)}\)", "act-math"
@@ -78,8 +83,11 @@ def _cell(value: object) -> tuple[str, str]:
     return re.sub(r"\[([^\]]+)\]\(([^\s)]+)\)", r'<a href="\2">\1</a>', text), getattr(value, "style", "")
 
 
-def _td(numbered: tuple[int, object]) -> str:
-    index, value = numbered
-    text, style = _cell(value)
-    style = f' class="{style}"' if style else ""
-    return f'<th scope="row"{style}>{text}</th>' if index == 0 else f"<td{style}>{text}</td>"
+def td(value: object) -> str:
+    """A cell that is no header."""
+    return f"<td{_class(value)}>{cell(value)[0]}</td>"
+
+
+def _class(value: object) -> str:
+    style = cell(value)[1]
+    return f' class="{style}"' if style else ""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from actlib.book.evidence import Claim, Verdict
 from actlib.book.measurements import RESULTS
-from actlib.book.tables import Table
+from actlib.book.tables import Table, cell, td
 
 FILE = RESULTS / "verdicts.json"
 RECORD = "application/vnd.actlib.verdicts+json"
@@ -49,8 +49,36 @@ class VerdictTable(Table):
             for claim in claims
         ]
 
+    def _repr_html_(self):
+        """A claim's row spans its conditions' columns and tells their margin, where that is one."""
+        groups: list[list[list]] = []
+        for row in self.rows:
+            groups += [[]] if row[0] else []
+            groups[-1].append(row)
+        return self._page(
+            "act-table act-verdicts", ["condition", "effect (95% interval)", "verdict"], map(_group, groups)
+        )
+
     def _repr_mimebundle_(self, **_):
         return {"text/plain": repr(self), "text/html": self._repr_html_(), RECORD: self.record}
+
+
+def _group(rows: Sequence[Sequence]) -> str:
+    """The body of a table for one claim, from its rows of `VerdictTable`."""
+    (says, condition, *_, verdict), conditions = rows[0], rows[1:]
+    if condition:  # the only one, in the same row
+        conditions, verdict = rows, ""
+    margins = {row[3] for row in conditions}
+    same = margins.pop() if len(margins) == 1 else ""
+    margin = "" if same in ("", "—") else f"<br><em>margin: {cell(same)[0]}</em>"
+    head = f'<tr><th scope="rowgroup" colspan="2">{cell(says)[0]}{margin}</th>{td(verdict)}</tr>'
+    return f"<tbody>{head}{''.join(_row(row, not same) for row in conditions)}</tbody>"
+
+
+def _row(row: Sequence, with_margin: bool) -> str:
+    _, condition, effect, margin, verdict = row
+    aside = f" <em>(margin: {cell(margin)[0]})</em>" if with_margin and margin != "—" else ""
+    return f'<tr><th scope="row">{cell(condition)[0]}</th><td>{cell(effect)[0]}{aside}</td>{td(verdict)}</tr>'
 
 
 @dataclass(frozen=True)
