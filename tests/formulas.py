@@ -1,5 +1,6 @@
-"""Formulas made up for the tests, of every kind that Elementwise must carry, and those of the registry."""
+"""Formulas made up for the tests, of every kind that Elementwise must carry; the registry's; what is told of any."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from sympy import Piecewise, Rational, symbols
 
 from actlib import ACTIVATIONS, Elementwise
 from actlib.activations.activation import Activation
+from actlib.formula import analysis
+from actlib.formula.analysis import deadline
+from actlib.formula.analysis.refusals import ArgumentError
 from actlib.formula.primitives import Phi, asinh, atan, expm1, sigma, softplus, tanh
 
 x, y, z = symbols("x y z", real=True)
@@ -57,3 +61,26 @@ def values(activation: Activation) -> list[float]:
 def applied(activation: Activation) -> Callable:
     """The operation as a function of its inputs alone."""
     return lambda *inputs: activation.op(*inputs, *values(activation))
+
+
+REFUSED, WRONG = analysis.RefusedError, ArgumentError
+
+
+def told(question: str, *args: object) -> object:
+    """What a question of the analysis answers, or REFUSED or WRONG, the kind of its error; never too late."""
+    begun = time.monotonic()
+    try:
+        return getattr(analysis, question)(*args)
+    except analysis.RefusedError:
+        return REFUSED
+    except ArgumentError:
+        return WRONG
+    finally:
+        assert time.monotonic() - begun < deadline.SECONDS + 0.5
+
+
+def compared(left: sp.Expr, right: sp.Expr) -> bool | str | None:
+    """Whether two formulas are told to be equal: "wherever" for those that are equal wherever both have a value."""
+    found = told("equality_of", left, right)
+    assert ("wherever both have a value" in found.how) is not found.everywhere
+    return found.holds if found.everywhere else "wherever"

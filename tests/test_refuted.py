@@ -1,10 +1,9 @@
 """Formulas of which something false was once said: now it is right, or refused."""
 
-import time
-
 import mpmath
 import pytest
 import sympy as sp
+from formulas import REFUSED, compared, told
 from mpmath import mp
 from sympy import (
     Abs,
@@ -39,28 +38,15 @@ p = x**5 - x - 1
 q = x**5 - 3 * x + 1
 s = sin(pi * (x + R(1, 7)))
 TINY = R(1, 10**70)
-SECONDS = 20.5
-REFUSED = "refused"
 
 with mp.workdps(150):
     ROOT = mpmath.findroot(lambda t: t**5 - t - 1, 1.167)
     DIP = ROOT**6 / 6 - ROOT**2 / 2 - ROOT
 
 
-def asked(question, formula):
-    """What is said of a formula, in short: numbers to six digits, refused for a refusal."""
-    begun = time.monotonic()
-    try:
-        found = getattr(analysis, question)(*(formula if isinstance(formula, tuple) else (formula, x)))
-    except analysis.RefusedError:
-        found = REFUSED
-    assert time.monotonic() - begun < SECONDS
-    return found
-
-
 def shown(question, formula):
-    """As a text."""
-    found = asked(question, formula)
+    """What is told of a formula, as a text: numbers to six digits."""
+    found = told(question, formula, x)
     return found if found is REFUSED else str(analysis.results.short(sp.sympify(found)))
 
 
@@ -103,7 +89,7 @@ SMOOTHNESS = {
 @pytest.mark.parametrize("name", SMOOTHNESS)
 def test_smoothness(name):
     formula, order = SMOOTHNESS[name]
-    assert asked("smoothness", formula) == order
+    assert told("smoothness", formula, x) == order
 
 
 RANGES = {
@@ -150,7 +136,7 @@ def test_ranges(name):
     "formula", [1 - exp(-130) * (1 + p**2) * exp(-(x**2)), 1 - exp(-200) * exp(-sp.cosh(x) - x / 3)]
 )
 def test_what_is_next_to_constant_is_not_constant(formula):
-    found = asked("value_range", formula)
+    found = told("value_range", formula, x)
     assert isinstance(found, Interval)
     assert found.end == 1
     assert found.right_open
@@ -160,11 +146,11 @@ def test_what_is_next_to_constant_is_not_constant(formula):
 @pytest.mark.parametrize(("digits", "up"), [(40, 0), (60, 1), (60, 0), (62, 0), (62, 1), (90, 0), (90, 1)])
 def test_minima_next_to_0_have_the_digits_shown(digits, up):
     formula, true = lifted(digits, up)
-    (found,) = asked("extrema", formula)
+    (found,) = told("extrema", formula, x)
     with mp.workdps(150):
         assert abs(mpmath.mpf(found.value) / true - 1) < mpmath.mpf(10) ** -48
-    assert asked("value_range", formula).start == found.value
-    zeros = asked("zeros", formula)
+    assert told("value_range", formula, x).start == found.value
+    zeros = told("zeros", formula, x)
     assert zeros is REFUSED or len(zeros) == (2 if true < 0 else 0)
 
 
@@ -186,19 +172,19 @@ ZEROS = {
 @pytest.mark.parametrize("name", ZEROS)
 def test_zeros(name):
     formula, wanted = ZEROS[name]
-    assert [str(analysis.results.short(zero)) for zero in asked("zeros", formula)] == wanted
+    assert [str(analysis.results.short(zero)) for zero in told("zeros", formula, x)] == wanted
 
 
 def test_zeros_next_to_each_other_are_told_apart():
     near = p * (p + TINY)
-    low, high = asked("zeros", near)
+    low, high = told("zeros", near, x)
     assert low < high
     formula = sp.integrate(sp.expand(near), x)
-    assert [(e.kind, e.x) for e in asked("extrema", formula)] == [("maximum", low), ("minimum", high)]
-    intervals = asked("monotone_intervals", formula)
+    assert [(e.kind, e.x) for e in told("extrema", formula, x)] == [("maximum", low), ("minimum", high)]
+    intervals = told("monotone_intervals", formula, x)
     assert [rises for _, rises in intervals] == [1, -1, 1]
     assert intervals[1][0] == Interval(low, high)
-    kinks = asked("kinks", Max(p, 0) + Max(p + TINY, 0))
+    kinks = told("kinks", Max(p, 0) + Max(p + TINY, 0), x)
     assert len(kinks) == 2
     assert kinks[0].x < kinks[1].x
 
@@ -269,13 +255,13 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_questions(name):
     question, formula, wanted = OTHERS[name]
-    found = asked(question, formula)
+    found = told(question, formula, x)
     text = ", ".join(map(str, found)) or "[]" if isinstance(found, list) else str(found)
-    assert text == wanted
+    assert wanted in (found, text)
 
 
 def test_jumps_are_ends_of_monotone_intervals():
-    found = asked("monotone_intervals", Piecewise((2 + sin(2 * pi * x) / 4, s >= 0), (-sin(2 * pi * x) / 5, True)))
+    found = told("monotone_intervals", Piecewise((2 + sin(2 * pi * x) / 4, s >= 0), (-sin(2 * pi * x) / 5, True)), x)
     n = analysis.stretches.N
     jumps = {2 * n + R(6, 7), 2 * n + R(13, 7)}
     assert jumps == {end for i, _ in found for end in (i.start, i.end) if end in jumps}
@@ -298,7 +284,7 @@ def test_a_power_without_value_at_0_is_none(question):
     ],
 )
 def test_cases_that_differ_at_one_place_are_not_equal(one, other):
-    assert asked("equality_of", (one, other)).holds is not True
+    assert compared(one, other) is not True
 
 
 @pytest.mark.parametrize(
@@ -311,14 +297,14 @@ def test_cases_that_differ_at_one_place_are_not_equal(one, other):
     ],
 )
 def test_cases_that_are_0_where_they_meet_are_equal(one, other):
-    assert asked("equality_of", (one, other)).holds is True
+    assert compared(one, other) is True
 
 
 # Names
 
 
 def test_a_name_is_as_narrow_as_is_asked():
-    (zero,) = asked("zeros", p)
+    (zero,) = told("zeros", p, x)
     for bits in (100, 300, 1000):
         with numbers.backend.precision(bits), mp.workprec(2 * bits):
             low, high = (mpmath.mpf(e.p) / e.q for e in places.ZEROS[zero]().rationals())
@@ -330,20 +316,20 @@ def test_a_name_is_as_narrow_as_is_asked():
 @pytest.mark.parametrize("exact", [sp.root(2, 3), Integer(1)])
 def test_a_name_is_on_the_right_side_of_an_exact_zero(exact):
     near = (x**3 - exact**3) * (x**3 - exact**3 + exp(-(x**2)) / 10**68)
-    low, high = asked("zeros", near)
+    low, high = told("zeros", near, x)
     assert high == exact
     assert compare(R(low), exact) == -1
 
 
 def test_a_place_has_one_name():
-    names = {asked("zeros", f)[0] for f in (p, tanh(p), -p, exp(p) - 1, sp.atan(3 * p), sp.erf(p), p.subs(x, -x))}
+    names = {told("zeros", f, x)[0] for f in (p, tanh(p), -p, exp(p) - 1, sp.atan(3 * p), sp.erf(p), p.subs(x, -x))}
     assert len(names) == 2
     assert sum(names) == 0
 
 
 def test_values_next_to_each_other_have_names_of_their_own():
     sums = (primitives.sigma(p + x) + e for e in (0, TINY))
-    (zero,) = asked("zeros", p)
+    (zero,) = told("zeros", p, x)
     first, second = (value(f, x, zero) for f in sums)
     assert first != second
     assert compare(first, second) == -1
@@ -353,5 +339,5 @@ def test_values_next_to_each_other_have_names_of_their_own():
 def test_either_kind_of_numbers_finds_the_same(backend, monkeypatch):
     monkeypatch.setattr(numbers, "backend", backend())
     formula = x**7 - x - R(3, 2)
-    assert asked("smoothness", tanh(Max(formula, 0))) == 0
-    assert [str(z.n(6)) for z in asked("zeros", Abs(formula))] == ["1.14934"]
+    assert told("smoothness", tanh(Max(formula, 0)), x) == 0
+    assert [str(z.n(6)) for z in told("zeros", Abs(formula), x)] == ["1.14934"]

@@ -5,6 +5,7 @@ what hangs on such a number has a certain sign or none.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cmp_to_key, lru_cache
 from itertools import pairwise, product
 
@@ -15,9 +16,9 @@ from actlib.formula.analysis import numbers
 from actlib.formula.analysis.deadline import check
 from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled, constant, enclosure, sign_of
-from actlib.formula.analysis.identities import is_zero
+from actlib.formula.analysis.identities import SWITCHES, is_zero
 from actlib.formula.analysis.places import order
-from actlib.formula.analysis.refusals import ArgumentError, NoMethodError, UndecidedSignError
+from actlib.formula.analysis.refusals import ArgumentError, NoMethodError, RefusedError, UndecidedSignError
 
 __all__ = ["absolute", "between", "compare", "extreme", "generic_sign", "names", "ordered", "sign", "trials"]
 
@@ -120,12 +121,18 @@ def compare(a: Expr, b: Expr) -> int:
 
 
 def generic_sign(value: Expr) -> int:
-    """Sign of a constant, or 1 if it depends on the parameters: generically not 0."""
+    """Sign of a constant, or 1 if it depends on the parameters and is not 0 but for single values of them.
+
+    A formula that is analytic in the parameters is that, if it is not 0 for some of them; one with cases may be 0 for
+    many.
+    """
     try:
         return sign(value)
     except UndecidedSignError:
-        if value.free_symbols:
-            return 1
+        if value.free_symbols and not value.has(*SWITCHES):
+            with suppress(RefusedError):
+                if any(sign_of(value.subs(trial)) for trial in trials(value.free_symbols)):
+                    return 1
         raise
 
 

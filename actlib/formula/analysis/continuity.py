@@ -18,8 +18,10 @@ SWING = AccumBounds(-1, 1)
 
 
 def is_finite(number: Expr) -> bool:
-    """Whether a limit is a number."""
-    return not number.has(oo, -oo, sp.zoo, sp.nan, AccumBounds)
+    """Whether a limit is a number: a power of 0 that hangs on parameters need not be one."""
+    if number.has(oo, -oo, sp.zoo, sp.nan, AccumBounds):
+        return False
+    return not any(power.base == 0 for power in number.atoms(sp.Pow))
 
 
 def of_parts(formula: Expr, parts: list[Expr]) -> Expr:

@@ -6,12 +6,13 @@ import sympy as sp
 from sympy import Expr, Piecewise, Rational, Symbol, oo
 
 from actlib.formula.analysis import numbers
+from actlib.formula.analysis.cases import has_value_at, is_known, parts
 from actlib.formula.analysis.closed_forms import in_powers
 from actlib.formula.analysis.constants import between
 from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled, enclosure
-from actlib.formula.analysis.identities import SMOOTH, SWITCHES
-from actlib.formula.analysis.pieces import resolved, switching_points
+from actlib.formula.analysis.identities import SWITCHES, in_exponentials
+from actlib.formula.analysis.pieces import switching_points
 from actlib.formula.analysis.refusals import RefusedError
 from actlib.formula.analysis.zeros import zeros
 from actlib.formula.primitives import elementary
@@ -19,9 +20,6 @@ from actlib.formula.primitives import elementary
 __all__ = ["WHEREVER", "has_value", "where_one_has_none"]
 
 BITS = 200
-
-KNOWN = (*SMOOTH, *SWITCHES, sp.exp, sp.log, sp.LambertW)
-"""Functions of which it is known where they have values."""
 
 WHEREVER = "wherever both have a value; whether they have one at the same places is not decided"
 
@@ -38,8 +36,15 @@ def has_value(expr: Expr, point: dict[Symbol, Rational]) -> bool:
         return False
     if not all(has_value(part, point) for part in expr.args):
         return False
+    if isinstance(expr, sp.Function) and expr.free_symbols and not _is_total(expr):
+        return False
     needed = _needs(expr)
     return needed is None or _holds(needed[1], _enclosed(needed[0], point))
+
+
+def _is_total(node: sp.Basic) -> bool:
+    """Whether it is known where a function has a value: for all real arguments, or where what it needs holds."""
+    return is_known(node) or isinstance(node, sp.LambertW)
 
 
 def _enclosed(expr: sp.Basic, point: dict[Symbol, Rational]) -> Enclosure | bool | None:
@@ -55,7 +60,13 @@ def _needs(node: Expr) -> tuple[Expr, str] | None:
         return node.args[0] + sp.exp(-1), "positive"
     if not node.is_Pow or isinstance(node, sp.exp):
         return None
-    base, exponent = node.args
+    return _need(*node.args)
+
+
+def _need(base: Expr, exponent: Expr | None) -> tuple[Expr, str] | None:
+    """The same of a power; or of a logarithm, which has no exponent."""
+    if exponent is None:
+        return base, "positive"
     if exponent.is_Integer:
         return None if exponent >= 0 else (base, "not 0")
     return base, "not negative" if exponent.is_Rational and exponent > 0 else "positive"
@@ -88,9 +99,9 @@ def _is_evident(base: Expr, need: str) -> bool:
         return False
 
 
-def _unshared(a: Expr, b: Expr) -> set[tuple[Expr, str]]:
+def _unshared(ours: set[tuple[Expr, str]], theirs: set[tuple[Expr, str]]) -> set[tuple[Expr, str]]:
     """What one of two formulas needs and the other not, but for divisors that are 0 at the same places."""
-    ours, theirs = _risks(a) - _risks(b), _risks(b) - _risks(a)
+    ours, theirs = ours - theirs, theirs - ours
     alike = {pair for pair in product(ours, theirs) if all(n == "not 0" for _, n in pair) and _are_0_together(*pair)}
     return (ours | theirs) - {risk for pair in alike for risk in pair}
 
@@ -111,61 +122,66 @@ def where_one_has_none(a: Expr, b: Expr) -> str | None:
     Raises:
         RefusedError: It is not known.
     """
-    if not all(isinstance(f, KNOWN) for side in (a, b) for f in side.atoms(sp.Function)):
-        raise RefusedError(WHEREVER)
-    symbols = (a - b).free_symbols | a.free_symbols | b.free_symbols
+    symbols = a.free_symbols | b.free_symbols
     if not all(s.is_extended_real for s in symbols):
-        a, b = elementary(a), elementary(b)
-    if not _unshared(a, b) and (not _risks(a) or not (a - b).has(*SWITCHES)):
+        a, b = (in_exponentials(elementary(f)) for f in (a, b))
+    if not all(_is_total(f) for side in (a, b) for f in side.atoms(sp.Function) if f.free_symbols):
+        raise RefusedError(WHEREVER)
+    risks = _risks(a), _risks(b)
+    if not _unshared(*risks) and (not any(risks) or not (a.has(*SWITCHES) or b.has(*SWITCHES))):
         return None
-    if len(symbols) != 1:
+    if len(symbols) != 1 or a.has(sp.LambertW) or b.has(sp.LambertW):
         raise RefusedError(WHEREVER)
     (v,) = symbols
     if not v.is_extended_real or v.is_nonnegative is not None or v.is_nonpositive is not None or v.is_integer:
         raise RefusedError(WHEREVER)
     meets = switching_points(sp.Tuple(a, b), v)
     for m in meets:
-        if (place := _differs(resolved(a, v, m), resolved(b, v, m), v, m)) is not None:
+        if (place := _differs(a, b, v, m)) is not None:
             return place
     for low, high in pairwise([-oo, *meets, oo]):
-        cases = [resolved(f, v, between(low, high)) for f in (a, b)]
-        for base, need in _unshared(*cases):
-            if (place := _fails(base, need, cases, v, low, high)) is not None:
+        inside = between(low, high)
+        for base, need in _unshared(*(_risks_at(f, v, inside) for f in (a, b))):
+            if (place := _fails(base, need, (a, b), v, low, high)) is not None:
                 return place
     return None
 
 
-def _fails(base: Expr, need: str, cases: list[Expr], v: Symbol, low: Expr, high: Expr) -> str | None:
+def _risks_at(expr: Expr, v: Symbol, at: Expr) -> set[tuple[Expr, str]]:
+    """What those parts of a formula need that count at a place."""
+    found = {_need(part.base, part.exponent) for part in parts(expr, v, at)} - {None}
+    return {(base, need) for base, need in found if not _is_evident(base, need)}
+
+
+def _fails(base: Expr, need: str, sides: tuple[Expr, Expr], v: Symbol, low: Expr, high: Expr) -> str | None:
     """A place inside an interval where a need does not hold, and one of two formulas has a value but not the other."""
-    places = zeros(base, v, low, high) if base.has(v) else ()
+    if not base.has(v):
+        return _differs(*sides, v, between(low, high))
+    places = zeros(base, v, low, high)
     if places is None:
-        raise RefusedError(WHEREVER)
+        return _differs(*sides, v, between(low, high))
     if need != "not 0":
         for start, end in pairwise([low, *places, high]):
             at = between(start, end)
             if base.subs(v, at).is_nonnegative is not True:
-                place = _differs(*cases, v, at)
-                if place is not None:
+                tried = at, between(at, end)  # at the first, both may have none for another reason
+                if (place := next(filter(None, (_differs(*sides, v, at) for at in tried)), None)) is not None:
                     return place
-                if not _same_at(cases, v, at):
+                if not _same_at(sides, v, at):
                     raise RefusedError(WHEREVER)
     for at in places if need != "not negative" else ():
-        if (place := _differs(*cases, v, at)) is not None:
+        if (place := _differs(*sides, v, at)) is not None:
             return place
     return None
 
 
-def _same_at(cases: list[Expr], v: Symbol, at: Expr) -> bool:
+def _same_at(sides: tuple[Expr, Expr], v: Symbol, at: Expr) -> bool:
     """Whether two formulas both have a value at a place, which is then one of an interval of those that do."""
-    return at.is_Rational and all(has_value(f, {v: at}) for f in cases)
+    return at.is_Rational and all(has_value(f, {v: at}) for f in sides)
 
 
 def _differs(a: Expr, b: Expr, v: Symbol, at: Expr) -> str | None:
     """Words, if one of two formulas has a value at a place and the other has none."""
-    if at.has(sp.Float):
-        raise RefusedError(WHEREVER)
-    known = [f.subs(v, at) for f in (a, b)]
-    real = [not k.has(sp.nan, sp.zoo, oo, -oo, sp.AccumBounds) and k.is_extended_real for k in known]
-    if None in real:
-        raise RefusedError(WHEREVER)
-    return f"at {v} = {at} only one of them has a value" if real[0] != real[1] else None
+    if has_value_at(a, v, at) == has_value_at(b, v, at):
+        return None
+    return f"at {v} = {at.n(6) if at.has(sp.Float) else at} only one of them has a value"

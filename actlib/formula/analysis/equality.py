@@ -15,7 +15,7 @@ from actlib.formula.analysis.formulas import compiled, enclosure
 from actlib.formula.analysis.identities import LONGEST, SWITCHES, constant_in, vanishes_as_rational
 from actlib.formula.analysis.pieces import resolved, switching_points
 from actlib.formula.analysis.places import vanishes_at
-from actlib.formula.analysis.refusals import RefusedError
+from actlib.formula.analysis.refusals import ArgumentError, RefusedError
 from actlib.formula.analysis.results import Shown
 from actlib.formula.primitives import elementary
 
@@ -29,10 +29,12 @@ class Equality(Shown):
     Attributes:
         holds: True or False where that is proved, else None.
         how: By which way it is known, or why not.
+        everywhere: Whether it is known that both have a value at the same places, if they are equal wherever both have.
     """
 
     holds: bool | None
     how: str
+    everywhere: bool = True
 
     def _pieces(self):
         words = {True: "equal: ", False: "not equal: ", None: "not decided: "}
@@ -65,15 +67,15 @@ def compared(a: Expr, b: Expr) -> Equality:
         return found
     try:
         place = where_one_has_none(a, b)
-    except RefusedError:
-        return Equality(True, f"{found.how}, {WHEREVER}")
+    except (RefusedError, ArgumentError):
+        return Equality(True, f"{found.how}, {WHEREVER}", everywhere=False)
     return found if place is None else Equality(False, place)
 
 
 def _counterexample(a: Expr, b: Expr) -> str | None:
     """A point at which both have a value, and the enclosure of the difference does not hold 0; in words."""
     difference = a - b
-    symbols = tuple(sorted(difference.free_symbols, key=lambda s: s.name))
+    symbols = tuple(sorted(a.free_symbols | b.free_symbols, key=lambda s: s.name))
     if any(s.is_integer or s.is_extended_real is False for s in symbols):
         return None
     try:

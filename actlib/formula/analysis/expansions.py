@@ -270,6 +270,8 @@ class Workshop:
             if expr.exp.is_Rational:
                 return self.power(self.of(expr.base), expr.exp)
             return self.exp(self.product(self.of(expr.exp), self.log(self.of(expr.base))))
+        if len(expr.args) != 1:
+            raise NoMethodError(f"no method for {_shown(expr)} towards infinity")
         (u,) = expr.args
         if isinstance(expr, sp.log):
             return self.log(self.of(u))

@@ -18,7 +18,7 @@ from actlib.formula.analysis.constants import between, compare, extreme, sign
 from actlib.formula.analysis.deadline import limit
 from actlib.formula.analysis.equality import decided
 from actlib.formula.analysis.formulas import constant
-from actlib.formula.analysis.limits import derived, ends_of, one_sided
+from actlib.formula.analysis.limits import derived, difference, ends_of, one_sided
 from actlib.formula.analysis.pieces import LINE, pieces, resolved, sign_at, switching_points
 from actlib.formula.analysis.refusals import NoMethodError, NotDecidedError, RefusedError
 from actlib.formula.analysis.results import Bound
@@ -161,27 +161,26 @@ def _best(attained: list[Expr], approached: list[Expr], side: int) -> tuple[Expr
     return (beyond if order == 0 and best.has(Float) else best), True
 
 
-def supremum(expr: Expr, x: Symbol, of: Callable[[Expr], Expr]) -> Bound:
-    """The supremum of the slope, or of a function of it."""
+def supremum(expr: Expr, x: Symbol, of: Callable[[Expr], Expr], jumps: bool = True) -> Bound:
+    """The supremum of the slope, or of a function of it; jumps are infinite slopes, or not looked at."""
     absolute = of(Integer(-1)) == 1
 
     def ends(region: _Region) -> tuple[Expr | None, Expr]:
-        best = extreme([value for value, _, _ in _slopes(expr, x, of, region)], 1)
+        best = extreme([value for value, _, _ in _slopes(expr, x, of, region, jumps)], 1)
         return -best if absolute else None, best
 
     region = _decided(expr, x, 2, ends)
-    values = _slopes(expr, x, of, region)
+    values = _slopes(expr, x, of, region, jumps)
     return _bound(expr, x, extreme([value for value, _, _ in values], 1), values, region)
 
 
 Value = tuple[Expr, Expr | Interval, bool]
 
 
-def _slopes(expr: Expr, x: Symbol, of: Callable[[Expr], Expr], region: _Region) -> list[Value]:
+def _slopes(expr: Expr, x: Symbol, of: Callable[[Expr], Expr], region: _Region, jumps: bool) -> list[Value]:
     """Values of the slope, where, and whether they are reached there."""
     found: list[Value] = [(of(side * oo), Integer(1) * oo, False) for side in region.beyond]
     met = kinks_within(expr, x, region.within)
-    jumps = {k.x for k in met if k.order < 0}
     kinked = {k.x for k in met if k.order < 1}
     for bend in region.stretches:
         if bend.rises == 0:
@@ -190,8 +189,20 @@ def _slopes(expr: Expr, x: Symbol, of: Callable[[Expr], Expr], region: _Region) 
         for end, side in ((bend.low, "+"), (bend.high, "-")):
             for slope in ends_of(one_sided(bend.piece, 1, x, end, side)):
                 found.append((of(slope), end, abs(end) != oo and end not in kinked))
-    found += [(of(oo if sign(k.jump) >= 0 else -oo), k.x, False) for k in met if k.x in jumps]
+    for at in (k.x for k in met if k.order < 0 and jumps):
+        found += [(of(way * oo), at, False) for way in sorted(_ways(expr, x, at, region.within)) if way]
     return found
+
+
+def _ways(expr: Expr, x: Symbol, at: Expr, within: tuple[Expr, Expr]) -> set[int]:
+    """Whether the formula jumps up (1) or down (-1) at a place, from one side to its value there or on from that."""
+    here = resolved(expr, x, at)
+    met = pieces(expr, x, within)
+    left, right = next(p for p in met if p.high == at), next(p for p in met if p.low == at)
+    steps = difference(here, left.formula, x, at, ("+", "-")), difference(right.formula, here, x, at)
+    if sp.nan in steps:
+        raise NoMethodError(f"no method for the slope at {at}, next to which the formula swings")
+    return {sign(step) for step in steps}
 
 
 def _bound(expr: Expr, x: Symbol, best: Expr, values: list[Value], region: _Region) -> Bound:
@@ -219,18 +230,18 @@ def _everywhere(intervals: list[Interval], turns: Cycle) -> list[Interval]:
 
 
 def _ties(expr: Expr, x: Symbol, best: Expr, value: Expr, at: Expr, values: list[Value]) -> bool:
-    """Whether a value is the best one; of two that agree in all certain digits, by symmetry."""
-    if value == best:
-        others = [a for v, a, _ in values if v == best and a != at and v.has(Float)]
-        if not others or _mirrored(expr, x, at, others):
-            return True
+    """Whether a value is the best one; of two that agree in all certain digits, and so have one name, by symmetry."""
+    others = [a for v, a, _ in values if v == best and a != at and v.has(Float)]
+    if value == best and not others:
+        return True
     try:
-        return compare(value, best) == 0
+        if value != best and not (compare(value, best) == 0 and others):
+            return compare(value, best) == 0
     except RefusedError:
-        others = [a for v, a, _ in values if v == best and a != at]
-        if _mirrored(expr, x, at, others):
-            return True
-        raise NoMethodError(f"no method to tell whether {expr} is as steep in several places") from None
+        pass
+    if _mirrored(expr, x, at, others):
+        return True
+    raise NoMethodError(f"no method to tell whether {expr} is as steep in several places")
 
 
 def _mirrored(expr: Expr, x: Symbol, at: Expr, others: list[Expr]) -> bool:

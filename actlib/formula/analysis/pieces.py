@@ -8,9 +8,10 @@ from functools import lru_cache
 from itertools import pairwise
 
 import sympy as sp
-from sympy import Abs, Expr, Float, Heaviside, Integer, Max, Piecewise, Symbol, oo
+from sympy import Expr, Float, Max, Piecewise, Symbol, oo
 from sympy.core.relational import Relational
 
+from actlib.formula.analysis.cases import assert_part, assert_parts, parts, resolved, sign_at
 from actlib.formula.analysis.constants import between, compare, ordered, sign
 from actlib.formula.analysis.formulas import compiled
 from actlib.formula.analysis.identities import SMOOTH, SWITCHES
@@ -98,9 +99,13 @@ def pieces(expr: Expr, x: Symbol, within: tuple[Expr, Expr] = LINE) -> tuple[Pie
     found: list[Piece] = []
     for low, high in pairwise(cuts):
         formula = resolved(expr, x, between(low, high))
-        _assert_defined(formula, x, low, high)
+        _assert_defined(expr, x, low, high)
+        if not formula.free_symbols - {x}:
+            compiled(formula, (x,))
         if low != within[0]:
             _assert_value(resolved(expr, x, low), x, low)
+        if low != -oo:
+            assert_parts(expr, x, low)
         if found and found[-1].formula == formula and _same_at(expr, x, low, formula) and not roots_at(formula, x, low):
             found[-1] = Piece(found[-1].low, high, formula)
         else:
@@ -108,29 +113,30 @@ def pieces(expr: Expr, x: Symbol, within: tuple[Expr, Expr] = LINE) -> tuple[Pie
     return tuple(found)
 
 
-def _assert_defined(formula: Expr, x: Symbol, low: Expr, high: Expr) -> None:
-    """Raises a ValueError unless a formula is real and finite inside an interval."""
-    for node in sorted(formula.atoms(sp.Pow, sp.log), key=sp.count_ops):
-        base = node.args[0]
-        if isinstance(node, sp.exp) or not base.has(x) or base.is_positive:
+def _assert_defined(expr: Expr, x: Symbol, low: Expr, high: Expr) -> None:
+    """Raises a ValueError unless each part of a formula that counts there is real and finite inside an interval."""
+    for part in parts(expr, x, between(low, high)):
+        base, power = part.base, part.exponent
+        if part.is_evident:
             continue
-        divides = node.is_Pow and node.exp.is_negative
-        rooted = not node.is_Pow or not node.exp.is_Integer
+        if not base.has(x):
+            assert_part(part, expr, x, between(low, high))
+            continue
+        divides = power is not None and power.is_negative
+        rooted = power is None or not power.is_Integer
         if not (divides or rooted) or (base.is_negative and not rooted):
             continue
         places = zeros(base, x, low, high)
-        if rooted and (places is None or len(places) == 0 or node.is_Pow):
+        if rooted and (places is None or len(places) == 0 or power is not None):
             ends = [low, *(places or ()), high]
             if any(sign(base.subs(x, between(a, b))) < 0 for a, b in pairwise(ends)):
                 raise ArgumentError(
-                    f"{formula} has no real value where {base} is negative; expected is a real number everywhere"
+                    f"{expr} has no real value where {base} is negative; expected is a real number everywhere"
                 )
-        if (places is None or places) and (divides or not node.is_Pow):
-            raise ArgumentError(f"{formula} has no value where {base} is 0; expected are real numbers everywhere")
+        if (places is None or places) and (divides or power is None):
+            raise ArgumentError(f"{expr} has no value where {base} is 0; expected are real numbers everywhere")
         if places:
-            raise NoMethodError(f"no method for {node}, the root of what is 0 inside")
-    if not formula.free_symbols - {x}:
-        compiled(formula, (x,))
+            raise NoMethodError(f"no method for {part}, the root of what is 0 inside")
 
 
 def _roots(expr: Expr, x: Symbol) -> list[Expr]:
@@ -201,53 +207,6 @@ def switching_functions(expr: Expr, x: Symbol) -> list[Expr]:
         else:
             found.add(node.args[0])
     return sorted((f for f in found if f.has(x)), key=sp.default_sort_key)
-
-
-def resolved(expr: Expr, x: Symbol, at: Expr) -> Expr:
-    """The formula without cases that holds at one point and, between switching points, around it."""
-    if not expr.has(*SWITCHES):
-        return expr
-    if isinstance(expr, Piecewise):
-        for value, condition in expr.args:
-            if _holds(condition, x, at):
-                return resolved(value, x, at)
-        raise ArgumentError(f"the cases of {expr} leave a gap at {at}; end with (expression, True)")
-    args = [resolved(a, x, at) for a in expr.args]
-    if isinstance(expr, (Abs, sp.sign, Heaviside)):
-        found = sign_at(args[0], x, at)
-        if isinstance(expr, Abs):
-            return found * args[0]
-        if isinstance(expr, sp.sign):
-            return Integer(found)
-        return {1: Integer(1), -1: Integer(0), 0: args[1] if len(args) > 1 else sp.S.Half}[found]
-    if isinstance(expr, (Max, sp.Min)):
-        wanted = 1 if isinstance(expr, Max) else -1
-        best = args[0]
-        for other in args[1:]:
-            if sign_at(other - best, x, at) == wanted:
-                best = other
-        return best
-    return expr.func(*args)
-
-
-def sign_at(formula: Expr, x: Symbol, at: Expr) -> int:
-    """The sign of a formula at a point: 0 at a number that is one of its zeros without closed form, too."""
-    return sign_at_place(formula, x, at) if at.has(Float) and formula.has(x) else sign(formula.subs(x, at))
-
-
-def _holds(condition: sp.Basic, x: Symbol, at: Expr) -> bool:
-    if condition in (sp.true, sp.false):
-        return bool(condition)
-    if isinstance(condition, sp.And):
-        return all(_holds(c, x, at) for c in condition.args)
-    if isinstance(condition, sp.Or):
-        return any(_holds(c, x, at) for c in condition.args)
-    if isinstance(condition, sp.Not):
-        return not _holds(condition.args[0], x, at)
-    if isinstance(condition, Relational):
-        found = sign_at(resolved(condition.lhs - condition.rhs, x, at), x, at)
-        return bool(condition.func(Integer(found), Integer(0)))
-    raise ArgumentError(f"the condition is {condition}; expected are comparisons joined by &, | and ~")
 
 
 def piece_at(expr: Expr, x: Symbol, at: Expr) -> Piece:

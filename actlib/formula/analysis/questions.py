@@ -260,7 +260,7 @@ def parity(expr: Expr, x: Symbol) -> str | None:
 def _is_equal(a: Expr, b: Expr) -> bool:
     """Whether two formulas are equal, proved either way."""
     found = equality_of(a, b)
-    if found.holds is None:
+    if found.holds is None or not found.everywhere:
         raise NoMethodError(f"no method to decide whether {a} and {b} are equal")
     return found.holds
 
@@ -318,8 +318,10 @@ def saturation(expr: Expr, x: Symbol) -> tuple[Saturation, Saturation]:
     """How the slope behaves at -oo and at oo: whether it goes to 0, and how fast."""
     expr = checked(expr, x)
     if cycle(expr, x) is not None:
-        swing = sp.AccumBounds(-largest_slope(-expr, x).value, largest_slope(expr, x).value)
-        return Saturation(-oo, swing, False, None), Saturation(oo, swing, False, None)
+        high, low = (extremes.supremum(f, x, lambda slope: slope, jumps=False).value for f in (expr, -expr))
+        swing = sp.AccumBounds(-low, high)
+        ways = swing == 0, Integer(0) if swing == 0 else None
+        return Saturation(-oo, swing, *ways), Saturation(oo, swing, *ways)
     met = pieces(expr, x)
     found = []
     for piece, end in ((met[0], -oo), (met[-1], oo)):
@@ -334,15 +336,17 @@ def equality_of(a: Expr, b: Expr) -> Equality:
 
     They are, if their difference vanishes as a rational function of the symbols and of exponentials, or has the
     derivative 0 and the value 0 at 0, or is simplified to 0; cases of one real variable are compared one by one. They
-    are not, if at some point the enclosure of the difference does not hold 0.
+    are not, if at some point the enclosure of the difference does not hold 0, or only one of them has a value. Where it
+    is not known whether they have values at the same places, it is said that they are equal wherever both have one.
     """
     return equality.compared(expression(a), expression(b))
 
 
 def equal(a: Expr, b: Expr) -> bool:
-    """True only if it is proved that the two formulas are equal for all values of their symbols; False otherwise.
+    """True only if it is proved that the two formulas are equal wherever both have a value; False otherwise.
 
-    Whether they are proved to differ, and by which way, is what `equality_of` says.
+    False, too, if one is known to have a value where the other has none. Whether they are proved to differ, and by
+    which way, is what `equality_of` says.
     """
     try:
         return equality_of(a, b).holds is True

@@ -12,7 +12,7 @@ import sympy as sp
 from sympy import Expr, Float, Integer, Rational, Symbol, oo
 
 from actlib.formula.analysis.closed_forms import period, waves
-from actlib.formula.analysis.constants import between, compare, sign
+from actlib.formula.analysis.constants import between, compare, generic_sign, sign
 from actlib.formula.analysis.equality import decided
 from actlib.formula.analysis.formulas import constant, enclosure
 from actlib.formula.analysis.identities import smooth_everywhere
@@ -271,12 +271,7 @@ def _is_even_power(root: Expr, x: Symbol, at: Expr) -> bool:
 
 
 def generic(jump: Expr) -> bool:
-    """Whether a jump is not 0, for generic values of the parameters at least."""
-    if not is_finite(jump):
-        return True
-    try:
-        return sign(jump) != 0
-    except RefusedError:
-        if jump.free_symbols:
-            return True
-        raise
+    """Whether a jump is not 0, but for single values of the parameters."""
+    if any(power.base == 0 for power in jump.atoms(sp.Pow)):
+        raise NoMethodError(f"no method to tell for all values of the parameters whether {jump} is 0")
+    return not is_finite(jump) or generic_sign(jump) != 0
