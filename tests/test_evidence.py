@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from actlib.book import evidence, verdicts
+from actlib.book import evidence, plain, verdicts
 from actlib.book.evidence import Verdict
 
 
@@ -234,3 +234,12 @@ def test_margins_stand_beside_effects_where_they_differ():
     soup = bs4.BeautifulSoup(verdicts.VerdictTable(claim)._repr_html_(), "html.parser")
     assert not soup.select("th em")
     assert [em.text for em in soup.select("td em")] == ["(margin: 1.10 × the time)", "(margin: 1.30 × the time)"]
+
+
+def test_a_table_of_verdicts_becomes_markdown():
+    table = verdicts.VerdictTable(*judged())
+    ((data, _),) = plain.outputs(table._repr_html_(), repr(table))
+    lines = data["text/markdown"].splitlines()
+    assert lines[2] == "| condition | effect (95% interval) | verdict |"
+    assert lines[4] == "| it learns<br>*margin: 0.10 points* |  | **◐\u00a0depends** |"
+    assert len(lines) == 2 + 2 + 5

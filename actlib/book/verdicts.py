@@ -70,7 +70,7 @@ def _group(rows: Sequence[Sequence]) -> str:
         conditions, verdict = rows, ""
     margins = {row[3] for row in conditions}
     same = margins.pop() if len(margins) == 1 else ""
-    margin = "" if same in ("", "—") else f"<br><em>margin: {cell(same)[0]}</em>"
+    margin = "" if same in ("", "—") else f"<br/><em>margin: {cell(same)[0]}</em>"
     head = f'<tr><th scope="rowgroup" colspan="2">{cell(says)[0]}{margin}</th>{td(verdict)}</tr>'
     return f"<tbody>{head}{''.join(_row(row, not same) for row in conditions)}</tbody>"
 
