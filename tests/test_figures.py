@@ -1,6 +1,7 @@
 """Figures, tables and formulas: accessible, of the page's colours, and the same on every run."""
 
 import dataclasses
+import json
 import math
 import re
 
@@ -210,3 +211,33 @@ def test_layers_before_and_after_training_stand_in_one_colour_filled_and_hollow(
     assert before.get_markerfacecolor() == figures.BLUE
     assert after.get_markerfacecolor() == "none"
     assert [line.get_label() for line in (before, after)] == ["tanh", "_"]
+
+
+def movable(formula=None):
+    a = sp.Symbol("a", positive=True)
+    figure, axes = figures.new()
+    points = np.linspace(0, 2, 5)
+    (line,) = axes.plot(points, 10 * np.sin(3 * points))
+    formula = sp.sin(a * x) if formula is None else formula
+    return figures.Movable(
+        figure, "A wave", "Move it", line=line, formula=formula, x=x, sliders={a: (3, 1, 5)}, unit=10
+    )
+
+
+def test_movable_curve_is_a_still_picture_with_what_a_script_needs():
+    soup = bs4.BeautifulSoup(movable()._repr_html_(), "html.parser")
+    (path,) = soup.select('svg [id$="-movable"] path')
+    about = json.loads(soup.select_one(".act-movable")["data-curve"])
+    assert soup.select_one(".act-movable").text == ""
+    assert "return sin(p0*x);" in about["source"]
+    assert about["sliders"] == [{"name": "a", "value": 3, "low": 1, "high": 5}]
+    left, right, bottom, top = about["places"]
+    drawn = [float(n) for n in re.findall(r"-?\d+\.?\d*", path["d"])]
+    for point, px, py in zip(about["points"], drawn[::2], drawn[1::2], strict=True):
+        assert px == pytest.approx(left + point * (right - left), abs=0.02)
+        assert py == pytest.approx(bottom + 10 * math.sin(3 * point) * (top - bottom), abs=0.02)
+
+
+def test_movable_curve_refuses_a_formula_of_something_else():
+    with pytest.raises(ValueError, match=r"'y'.* occur"):
+        movable(sp.Symbol("y") * x)

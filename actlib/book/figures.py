@@ -8,19 +8,23 @@ last bits of a number, which differ between processors, do not show.
 import hashlib
 import html
 import io
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
+import sympy as sp
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from actlib.accuracy import BAR, Profile
 from actlib.book.measurements import Cost
+from actlib.formula.source import javascript_source
 
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY = PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's colours, which colour-blind readers can tell apart; f, f' and f'' are always the first three."""
@@ -332,3 +336,61 @@ def _rounded(text: str) -> str:
     if "scale" in text or "matrix" in text:
         return text
     return re.sub(r"-?\d+\.\d+(e-?\d+)?", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), text)
+
+
+class Movable(Figure):
+    """A figure one of whose curves the reader moves, by sliders or by dragging it; without scripts it stands still.
+
+    On the site, `movable.js` puts the sliders below it, draws the curve anew, and says how far it swings.
+
+    Args:
+        figure: The Matplotlib figure.
+        alt: What a reader who does not see it should know.
+        caption: A line below it; HTML is allowed.
+        line: The curve, as `axes.plot` has returned it.
+        formula: What it shows, in SymPy: of the symbol `x` and of those of `sliders`.
+        x: What runs along the horizontal axis.
+        sliders: For each constant its start, which is what is drawn, and the ends of its slider.
+        unit: The curve is drawn multiplied by this.
+
+    Raises:
+        ValueError: The formula has other symbols.
+    """
+
+    def __init__(
+        self,
+        figure: MatplotlibFigure,
+        alt: str,
+        caption: str,
+        *,
+        line: Line2D,
+        formula: sp.Expr,
+        x: sp.Symbol,
+        sliders: Mapping[sp.Symbol, tuple[float, float, float]],
+        unit: float = 1,
+    ):
+        if strange := formula.free_symbols - {x, *sliders}:
+            raise ValueError(f"expected a formula of {[x, *sliders]}, but {sorted(map(str, strange))} occur in it")
+        line.set_gid("movable")
+        super().__init__(figure, alt, caption)
+        names = {symbol: sp.Symbol(f"p{number}", real=True) for number, symbol in enumerate(sliders)}
+        at = sp.Symbol("x", real=True)
+        source = javascript_source("curve", [at, *names.values()], [formula.subs({x: at, **names}, simultaneous=True)])
+        # Where 0 and 1 lie in the picture, in points from its upper left corner.
+        corner, far = line.axes.transData.transform([(0, 0), (1, 1)]) * 72 / figure.dpi
+        places = [corner[0], far[0], 72 * figure.get_figheight() - corner[1], 72 * figure.get_figheight() - far[1]]
+        about = {
+            "source": source,
+            "places": [round(float(place), 4) for place in places],
+            "points": [round(float(value), 6) for value in line.get_xdata()],
+            "unit": unit,
+            "sliders": [
+                {"name": sp.pretty(symbol), "value": value, "low": low, "high": high}
+                for symbol, (value, low, high) in sliders.items()
+            ],
+        }
+        self._about = html.escape(json.dumps(about, ensure_ascii=False), quote=True)
+
+    def _repr_html_(self):
+        controls = f'<div class="act-movable" data-curve="{self._about}"></div>'
+        return super()._repr_html_().replace("</svg></div>", f"</svg></div>{controls}")

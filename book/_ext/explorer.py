@@ -1,5 +1,7 @@
 """What the explorer page loads, made when the book is built: code from formulas, and libraries at pinned versions.
 
+Besides, `movable.js` in one, for the chapters: it moves the curves of `figures.Movable`.
+
 - `functions.js`: every function of the registry with its first two derivatives, printed by `formula/source.py`.
 - `python.zip`: SymPy, mpmath and `actlib/formula` as they are installed here, for Pyodide.
 - `page.js`: all scripts of the page in one. Modules would not do: a browser loads none from a page opened as a file.
@@ -33,6 +35,9 @@ LIBRARIES = {
 
 MODULES = ("primitives", "functions", "evaluate", "dom", "plot", "own", "explorer")
 """The scripts of the page, each after those that it imports."""
+
+MOVABLE = ("primitives", "evaluate", "dom", "movable")
+"""Those of a page with a curve to move."""
 
 RANGES = {
     "alpha": (0.05, 3),
@@ -103,19 +108,19 @@ def functions_module(bytes_to_load: dict[str, int]) -> str:
     )
 
 
-def bundle(folder: pathlib.Path) -> str:
+def bundle(folder: pathlib.Path, names: tuple[str, ...]) -> str:
     """One classic script made of the modules: each becomes a function that returns what the module exports."""
     parts = []
-    for module in MODULES:
+    for module in names:
         text = (folder / f"{module}.js").read_text(encoding="utf-8")
         text = re.sub(
             r'^import (?:\* as )?(.+) from "\./(\w+)\.js";$', r"const \1 = modules.\2;", text, flags=re.MULTILINE
         )
         several = re.findall(r"^export const \{(.+)\} = ", text, re.MULTILINE)
-        names = [name.split(":")[-1].strip() for group in several for name in group.split(",")]
-        names += re.findall(r"^export (?:function|class|const) (\w+)", text, re.MULTILINE)
+        exported = [name.split(":")[-1].strip() for group in several for name in group.split(",")]
+        exported += re.findall(r"^export (?:function|class|const) (\w+)", text, re.MULTILINE)
         text = re.sub(r"^export ", "", text, flags=re.MULTILINE)
-        parts.append(f"modules.{module} = (() => {{\n{text}\nreturn {{ {', '.join(names)} }};\n}})();\n")
+        parts.append(f"modules.{module} = (() => {{\n{text}\nreturn {{ {', '.join(exported)} }};\n}})();\n")
     return '"use strict";\n{\nconst modules = {};\n' + "\n".join(parts) + "}\n"
 
 
@@ -156,7 +161,8 @@ def write(app, error) -> None:
     loaded = ("python.zip", "pyodide/pyodide.asm.wasm", "pyodide/python_stdlib.zip")
     functions = functions_module({name: (target / name).stat().st_size for name in loaded})
     (target / "functions.js").write_text(functions, encoding="utf-8", newline="\n")
-    (target / "page.js").write_text(bundle(target), encoding="utf-8", newline="\n")
+    for script, modules in {"page": MODULES, "curves": MOVABLE}.items():
+        (target / f"{script}.js").write_text(bundle(target, modules), encoding="utf-8", newline="\n")
     logging.getLogger(__name__).info("explorer: written to %s", target)
 
 
