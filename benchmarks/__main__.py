@@ -4,7 +4,8 @@ Every time is set against that of a copy of as many numbers into place, the leas
 take turns, in an order that is reversed from round to round, so that what else the machine does hits all of them alike.
 What is kept is the median over the rounds, with the quartiles. Absolute times are kept for GPUs alone.
 
-With --formulas, functions of one library are measured beside each other instead: see `formulas.py`.
+With --formulas, functions of one library are measured beside each other instead, and with --layers, feed-forward
+layers: see `formulas.py` and `layers.py`.
 """
 
 import argparse
@@ -21,9 +22,9 @@ from torch import Tensor
 from torch._functorch import config as functorch_config
 
 from actlib import ACTIVATIONS
-from actlib.book.costs import COST
+from actlib.book.costs import COST, LAYERS
 from actlib.book.measurements import ROW, SPEED, file_of
-from benchmarks import bars, formulas, memory, pages, report, timing
+from benchmarks import bars, formulas, layers, memory, pages, report, timing
 from benchmarks.peers import (
     BOTH,
     COMPILED,
@@ -67,17 +68,23 @@ def main(arguments: list[str] | None = None) -> None:
         "copy, on the CPU, value and value with gradient, every round kept; takes a few minutes",
     )
     parser.add_argument(
+        "--layers",
+        action="store_true",
+        help="measure instead what feed-forward layers cost, gated and plain, on the CPU, every round kept; takes "
+        "some minutes; --elements are then numbers a token, multiples of 3",
+    )
+    parser.add_argument(
         "--rounds",
         type=positive,
         metavar="N",
-        help=f"turns of each contender ({ROUNDS}; with --formulas {formulas.ROUNDS})",
+        help=f"turns of each contender ({ROUNDS}; with --formulas or --layers {formulas.ROUNDS})",
     )
     parser.add_argument(
         "--patience",
         type=float,
         metavar="SECONDS",
         help="for how long, for each task at a size, turns are taken again in which other programs had the processors "
-        f"({PATIENCE}; with --formulas {formulas.PATIENCE})",
+        f"({PATIENCE}; with --formulas or --layers {formulas.PATIENCE})",
     )
     parser.add_argument(
         "--pages",
@@ -96,16 +103,23 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     if unknown := sorted(set(chosen.names) - set(ACTIVATIONS)):
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(ACTIVATIONS)}")
+    apart = chosen.formulas or chosen.layers
     if chosen.patience is None:
-        chosen.patience = formulas.PATIENCE if chosen.formulas else PATIENCE
-    if chosen.formulas:
+        chosen.patience = formulas.PATIENCE if apart else PATIENCE
+    if apart:
+        flag = "--formulas" if chosen.formulas else "--layers"
         not_taken = ("names", "full", "pages", "no_compile", "plots")
         if chosen.device == "cuda" or any(getattr(chosen, name) for name in not_taken):
-            parser.error("with --formulas go --elements, --rounds, --patience, --threads, --results alone, on the CPU")
-        elements = tuple(sorted(set(chosen.elements or formulas.ELEMENTS)))
-        formulas.run(
-            elements, chosen.rounds or formulas.ROUNDS, chosen.patience, chosen.threads, chosen.results or COST
+            parser.error(f"with {flag} go --elements, --rounds, --patience, --threads, --results alone, on the CPU")
+        if chosen.formulas and chosen.layers:
+            parser.error("--formulas and --layers are run one after the other")
+        if uncut := [n for n in chosen.elements or () if chosen.layers and n % 3]:
+            parser.error(f"8/3 of {uncut[0]} is no whole number: with --layers, --elements are multiples of 3")
+        run, sizes, folder = (
+            (formulas.run, formulas.ELEMENTS, COST) if chosen.formulas else (layers.run, layers.WIDTHS, LAYERS)
         )
+        elements = tuple(sorted(set(chosen.elements or sizes)))
+        run(elements, chosen.rounds or formulas.ROUNDS, chosen.patience, chosen.threads, chosen.results or folder)
         return
     chosen.device = chosen.device or ("cuda" if torch.cuda.is_available() else "cpu")
     chosen.rounds = chosen.rounds or ROUNDS

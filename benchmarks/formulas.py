@@ -118,18 +118,31 @@ def timed(
     random_numbers = torch.Generator().manual_seed(0)
     x, g = (torch.randn(case.shape, generator=random_numbers) for _ in range(2))
     tasks = {name: calls_of(name, case, task, x, g) for name in names}
-    taken = {name: [] for name in names}
+    return rows_of(tasks, mode, elements, task, rounds, patience, after_round)
+
+
+def rows_of(
+    tasks: dict[str, Calls],
+    mode: str,
+    elements: int,
+    task: str,
+    rounds: int,
+    patience: float,
+    after_round: Callable[[], object],
+) -> list[dict]:
+    """The rows of contenders that take turns, in an order that is shuffled for a round and reversed for the next."""
+    taken = {name: [] for name in tasks}
     shuffle = random.Random(elements).shuffle
     turns = timing.turns(tasks, rounds, CPU, fewest=rounds, shuffle=shuffle, patience=patience)
     for number, turn in enumerate(turns, 1):
         taken[turn.contender].append(turn)
-        if number % len(names) == 0:
+        if number % len(tasks) == 0:
             after_round()
     return [
         {"pages": mode, "elements": elements, "task": task, "function": name}
         | {what: median_of(getattr(turn, what) for turn in taken[name]) for what in ("faults", "waited")}
         | {"seconds": [float(f"{turn.seconds:.4g}") for turn in taken[name]]}
-        for name in names
+        for name in tasks
     ]
 
 
@@ -149,6 +162,17 @@ def calls_of(name: str, case: Case, task: str, x: torch.Tensor, g: torch.Tensor)
 def show(costs: FormulaCosts, mode: str) -> None:
     """Prints medians over those of ReLU, by size; what ReLU itself takes; and where time goes with fresh memory."""
     for task in TASKS:
+        show_ratios(costs, mode, (task,))
+        for one in costs.pages:
+            print(f"{one} memory: microseconds / page faults of a call")
+            for name in FEW:
+                cells = [cell(costs, name, n, task, one) for n in costs.elements]
+                print(f"  {name:22}" + "".join(f"{c:>17}" for c in cells))
+
+
+def show_ratios(costs: FormulaCosts, mode: str, tasks: Iterable[str] = TASKS) -> None:
+    """Prints medians over those of ReLU, by size, and the noise."""
+    for task in tasks:
         print(f"\n{task}, {mode} memory: time over that of PyTorch's ReLU")
         print(f"{'elements':24}" + "".join(f"{n:>17,}" for n in costs.elements))
         for name in costs.functions:
@@ -156,11 +180,6 @@ def show(costs: FormulaCosts, mode: str) -> None:
             print(f"{name:24}" + "".join(f"{r:17.2f}" for r in ratios))
         noise = [max(abs(math.log(r)) for r in costs.noise(n, task, mode)) for n in costs.elements]
         print(f"{'relu again, at worst':24}" + "".join(f"{math.exp(n):17.2f}" for n in noise))
-        for one in costs.pages:
-            print(f"{one} memory: microseconds / page faults of a call")
-            for name in FEW:
-                cells = [cell(costs, name, n, task, one) for n in costs.elements]
-                print(f"  {name:22}" + "".join(f"{c:>17}" for c in cells))
 
 
 def cell(costs: FormulaCosts, function: str, elements: int, task: str, mode: str) -> str:

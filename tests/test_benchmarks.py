@@ -13,7 +13,7 @@ from conftest import ROOT, need, on_linux
 
 from actlib.book import costs, measurements
 from benchmarks import __main__ as program
-from benchmarks import bars, formulas, memory, pages, report, timing
+from benchmarks import bars, formulas, layers, memory, pages, report, timing
 from benchmarks.peers import IN_DEPTH, PEERS, TASKS, Case, Peer
 
 CPU = torch.device("cpu")
@@ -598,3 +598,37 @@ def test_a_short_run_covers_the_registry_and_a_full_one_all_sizes():
 def test_memory_of_a_peer_without_the_function_is_none():
     one = case("relu_squared")
     assert memory.measured(one, BY_NAME["torch"], sets_of(one)) == []
+
+
+def test_layers_are_of_equal_width_or_of_equal_parameters():
+    found = layers.contenders(96)
+    weights = {name: sum(p.numel() for p in layer.parameters()) for name, layer in found.items()}
+    assert weights["swiglu"] == weights["actlib swiglu"] == weights["gelu"] == weights["relu"] == 8 * 96**2
+    assert weights["swiglu wide"] == 1.5 * weights["relu"]
+    x, g = torch.randn(2, 5, 96)
+    ours = found["actlib swiglu"]
+    ours.load_state_dict(found["swiglu"].state_dict())
+    for task in formulas.TASKS:
+        (composed,), (fused,) = (layers.calls_of(layer, task, x, g) for layer in (found["swiglu"], ours))
+        torch.testing.assert_close(composed(), fused())
+
+
+def test_what_layers_cost_is_kept_round_by_round(tmp_path):
+    arguments = ["--layers", "--elements", 6, "--rounds", 2, "--threads", 1, "--patience", 0]
+    code = "import sys; from benchmarks.__main__ import main; main(sys.argv[1:])"
+    output = python(code, *arguments, "--results", tmp_path)
+    found = costs.formula_costs(tmp_path)
+    assert (found.rounds, found.elements, found.pages) == (2, [6], [pages.available()[0]])
+    assert found.functions == list(layers.contenders(6))
+    assert found.noise_factor(6, "value and gradient") >= 1
+    assert f"Medians of 2 rounds on {found.device}" in output
+
+
+def test_what_layers_are_asked_for_can_be_measured(capsys):
+    for arguments in (["--layers", "--elements", "64"], ["--layers", "--formulas"], ["--layers", "tanh"]):
+        with pytest.raises(SystemExit):
+            program.main(arguments)
+    told = capsys.readouterr().err
+    assert "8/3 of 64 is no whole number" in told
+    assert "one after the other" in told
+    assert "with --layers go" in told

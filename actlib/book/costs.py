@@ -17,6 +17,8 @@ from actlib.book.evidence import Alike
 from actlib.book.measurements import RESULTS
 
 COST = RESULTS / "cost"
+LAYERS = RESULTS / "layers"
+"""What `python -m benchmarks --layers` keeps, for `formula_costs`: feed-forward layers in place of functions."""
 AGAIN = "relu again"
 """A second contender that is PyTorch's ReLU."""
 OURS = "actlib "
