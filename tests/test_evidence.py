@@ -46,15 +46,6 @@ def _chapter(folder, name, *tables):
     (folder / f"{name}.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
 
 
-def test_verdicts_are_read_from_the_tables_of_the_chapters(tmp_path):
-    measured = ["what | number", "speed | 3"]
-    table = ["claim | experiment | measured | verdict", "is fast | a race | 3 of 5 | holds in part"]
-    _chapter(tmp_path, "01_function", measured, table)
-    _chapter(tmp_path, "11_no_function", table)
-    (trial,) = verdicts.of(tmp_path)
-    assert trial == verdicts.Trial("01_function", "A heading", "is fast", "3 of 5", "holds in part")
-
-
 def test_chapter_without_verdicts_is_named(tmp_path):
     _chapter(tmp_path, "01_function", ["what | number", "speed | 3"])
     with pytest.raises(LookupError, match="01_function"):
@@ -84,7 +75,7 @@ def judged():
 def test_claim_on_which_conditions_disagree_depends_on_them():
     claim, proved = judged()
     assert claim.verdict is Verdict.DEPENDS
-    assert claim.ruling == "holds: at the usual weights; does not hold: at weights × 4"
+    assert claim.ruling == "holds (at the usual weights); does not hold (at weights × 4)"
     assert (proved.verdict, proved.ruling) == (Verdict.PROVED, "proved")
 
 
@@ -186,13 +177,34 @@ def test_table_of_verdicts_is_read_back(tmp_path):
     assert verdicts.find([first, second], "01_function", "shape") == second
     with pytest.raises(LookupError, match="one claim 'other' of 01_function, but there are 0"):
         verdicts.find([first, second], "01_function", "other")
-    assert (second.key, second.verdict, second.measured) == (
+    assert (second.key, second.verdict, second.effects) == (
         "shape",
         Verdict.PROVED,
-        "everywhere: its slope is positive",
+        {"always": "its slope is positive"},
     )
+    assert (first.ruling, second.ruling) == tuple(claim.ruling for claim in judged())
     verdicts.store(tmp_path, tmp_path / "kept.json")
     assert verdicts.stored(tmp_path / "kept.json") == [first, second]
+
+
+def test_claims_are_looked_back_on():
+    rows = [{"chapter": "01_function", "title": "A heading"} | row for row in verdicts.VerdictTable(*judged()).record]
+    first, second = map(verdicts.Trial.of, rows)
+    found = verdicts.Found(first, second)
+    assert [row[:2] + row[3:] for row in found.rows] == [
+        ["it learns ([A heading](01_function.html#the-verdicts))", "", Verdict.DEPENDS],
+        ["", "at the usual weights", Verdict.HOLDS],
+        ["", "at weights × 4", Verdict.DOES_NOT_HOLD],
+        ["it rises ([A heading](01_function.html#the-verdicts))", "everywhere", Verdict.PROVED],
+    ]
+    assert found._repr_html_().count("<tbody>") == 2
+    said = verdicts.Sayings({"“good”": [first, second], "“steep”": [second]})
+    assert [row[:3] for row in said.rows] == [
+        ["“good”", "it learns", first.ruling],
+        ["", "it rises", ""],
+        ["“steep”", "it rises", ""],
+    ]
+    assert said._repr_html_().count('scope="rowgroup"') == 2
 
 
 def test_outcomes_of_claims_are_listed():

@@ -42,7 +42,7 @@ def test_chapter_is_run_at_another_first_seed(chapter, monkeypatch):
 
 
 def trial(**conditions):
-    return verdicts.Trial("01", "title", "claim", "", Verdict.DEPENDS, "key", "", conditions)
+    return verdicts.Trial("01", "title", "claim", Verdict.DEPENDS, "key", conditions, {}, {})
 
 
 def test_flips_and_moves_are_counted():

@@ -402,12 +402,17 @@ class Claim:
     @property
     def ruling(self) -> str:
         """The verdict; where it depends, on what."""
-        if self.verdict is not Verdict.DEPENDS:
-            return str(self.verdict)
-        under: dict[Verdict, list[str]] = {}
-        for condition, words in self.conditions.items():
-            under.setdefault(self.outcomes[condition].verdict, []).append(words)
-        return "; ".join(f"{verdict}: {', '.join(words)}" for verdict, words in under.items())
+        return ruling(self.verdict, {words: self.outcomes[c].verdict for c, words in self.conditions.items()})
+
+
+def ruling(verdict: Verdict, conditions: Mapping[str, Verdict]) -> str:
+    """A claim's verdict; where it depends, the verdicts with the conditions under which they were reached."""
+    if verdict is not Verdict.DEPENDS:
+        return str(verdict)
+    under: dict[Verdict, list[str]] = {}
+    for words, found in conditions.items():
+        under.setdefault(found, []).append(words)
+    return "; ".join(f"{found} ({'; '.join(words)})" for found, words in under.items())
 
 
 HOLDS, IN_PART, FAILS = VERDICTS = (Verdict.HOLDS, Verdict.IN_PART, Verdict.DOES_NOT_HOLD)

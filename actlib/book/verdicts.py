@@ -2,10 +2,10 @@
 
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from actlib.book.evidence import Claim, Verdict
+from actlib.book.evidence import Claim, Verdict, ruling
 from actlib.book.measurements import RESULTS
 from actlib.book.tables import Table, cell, td
 
@@ -40,27 +40,75 @@ class VerdictTable(Table):
             {
                 "key": claim.key,
                 "claim": claim.says,
-                "measured": "; ".join(f"{o.condition}: {o.found}" for o in claim.outcomes.values()),
-                "ruling": claim.ruling,
                 "verdict": claim.verdict.name,
                 "conditions": {c: claim.outcomes[c].verdict.name for c in claim.conditions},
                 "words": dict(claim.conditions),
+                "effects": {c: claim.outcomes[c].found for c in claim.conditions},
             }
             for claim in claims
         ]
 
     def _repr_html_(self):
         """A claim's row spans its conditions' columns and tells their margin, where that is one."""
-        groups: list[list[list]] = []
-        for row in self.rows:
-            groups += [[]] if row[0] else []
-            groups[-1].append(row)
-        return self._page(
-            "act-table act-verdicts", ["condition", "effect (95% interval)", "verdict"], map(_group, groups)
-        )
+        header = ["condition", "effect (95% interval)", "verdict"]
+        return self._page("act-table act-verdicts", header, map(_group, grouped(self.rows)))
 
     def _repr_mimebundle_(self, **_):
         return {"text/plain": repr(self), "text/html": self._repr_html_(), RECORD: self.record}
+
+
+class Found(Table):
+    """Claims of other chapters, each with what was found under its conditions and a link to its chapter's table."""
+
+    def __init__(self, *trials: "Trial"):
+        rows = []
+        for t in trials:
+            first = f"{t.claim} ([{t.title}]({t.chapter}.html#the-verdicts))"
+            if len(t.conditions) > 1:
+                rows.append([first, "", "", t.verdict])
+                first = ""
+            rows += [
+                ["" if i else first, t.words[c], t.effects[c], verdict]
+                for i, (c, verdict) in enumerate(t.conditions.items())
+            ]
+        super().__init__(["claim", "condition", "effect (95% interval)", "verdict"], rows)
+
+    def _repr_html_(self):
+        bodies = (_group([[*row[:3], "—", row[3]] for row in rows]) for rows in grouped(self.rows))
+        return self._page("act-table act-verdicts", self.header[1:], bodies)
+
+
+class Sayings(Table):
+    """What is said, each with the claims that test it and their verdicts.
+
+    Args:
+        said: The claims, by what is said.
+    """
+
+    def __init__(self, said: Mapping[str, Sequence["Trial"]]):
+        rows = [
+            ["" if i else words, t.claim, t.ruling if t.verdict is Verdict.DEPENDS else "", t.verdict]
+            for words, trials in said.items()
+            for i, t in enumerate(trials)
+        ]
+        super().__init__(["what is said", "tested as", "depending on", "verdict"], rows)
+
+    def _repr_html_(self):
+        head = '<tr><th scope="rowgroup" colspan="3">{}</th></tr>'
+        bodies = (
+            f"<tbody>{head.format(cell(rows[0][0])[0])}{''.join(_row([*row[:3], '—', row[3]], False) for row in rows)}</tbody>"
+            for rows in grouped(self.rows)
+        )
+        return self._page("act-table act-verdicts", self.header[1:], bodies)
+
+
+def grouped(rows: Iterable[Sequence]) -> list[list[Sequence]]:
+    """Rows in groups, of which each begins with a row whose first cell is not empty."""
+    groups: list[list[Sequence]] = []
+    for row in rows:
+        groups += [[]] if row[0] else []
+        groups[-1].append(row)
+    return groups
 
 
 def _group(rows: Sequence[Sequence]) -> str:
@@ -89,38 +137,37 @@ class Trial:
         chapter: Name of the chapter's file, without its ending.
         title: Its heading.
         claim: What is said.
-        measured: What was found.
         verdict: The verdict.
         key: The claim's key within the chapter.
-        ruling: The verdict; where it depends, on what.
         conditions: The verdict under each condition.
         words: The words of each condition.
+        effects: What was found under each condition.
     """
 
     chapter: str
     title: str
     claim: str
-    measured: str
     verdict: Verdict
-    key: str = ""
-    ruling: str = ""
-    conditions: Mapping[str, Verdict] = field(default_factory=dict)
-    words: Mapping[str, str] = field(default_factory=dict)
+    key: str
+    conditions: Mapping[str, Verdict]
+    words: Mapping[str, str]
+    effects: Mapping[str, str]
+
+    @property
+    def ruling(self) -> str:
+        """The verdict; where it depends, on what."""
+        return ruling(self.verdict, {self.words[c]: verdict for c, verdict in self.conditions.items()})
 
     @classmethod
     def of(cls, row: Mapping) -> "Trial":
         """From what `record` gives."""
-        conditions = {key: Verdict[name] for key, name in row.get("conditions", {}).items()}
+        conditions = {key: Verdict[name] for key, name in row["conditions"].items()}
         return cls(**row | {"verdict": Verdict[row["verdict"]], "conditions": conditions})
 
     def record(self) -> dict:
         """What is kept of it."""
         conditions = {key: verdict.name for key, verdict in self.conditions.items()}
-        return (
-            {k: v for k, v in asdict(self).items() if v}
-            | {"verdict": self.verdict.name}
-            | ({"conditions": conditions} if conditions else {})
-        )
+        return vars(self) | {"verdict": self.verdict.name, "conditions": conditions}
 
 
 def stored(file: pathlib.Path = FILE) -> list[Trial]:
@@ -135,12 +182,12 @@ def store(book: pathlib.Path, file: pathlib.Path = FILE) -> None:
 
 
 def find(trials: Sequence[Trial], chapter: str, key: str) -> Trial:
-    """A chapter's claim of this key; where its claims have no keys yet, the one that contains these words.
+    """A chapter's claim of this key.
 
     Raises:
         LookupError: There is none, or more than one.
     """
-    found = [t for t in trials if t.chapter == chapter and (t.key == key or (not t.key and key in t.claim))]
+    found = [t for t in trials if (t.chapter, t.key) == (chapter, key)]
     if len(found) != 1:
         raise LookupError(f"expected one claim {key!r} of {chapter}, but there are {len(found)}")
     return found[0]
@@ -173,17 +220,6 @@ def read(chapter: str, cells: Sequence[Mapping]) -> list[Trial]:
     """
     title = next("".join(c["source"]) for c in cells if c["cell_type"] == "markdown").splitlines()[0]
     outputs = [o.get("data", {}) for c in cells for o in c.get("outputs", [])]
-    rows = [row for data in outputs for row in data.get(RECORD, [])] or _older(outputs)
+    rows = [row for data in outputs for row in data.get(RECORD, [])]
     return [Trial.of({"chapter": chapter, "title": title.removeprefix("# ")} | row) for row in rows]
 
-
-def _older(outputs: Sequence[Mapping]) -> list[dict]:
-    """Rows of tables that carry no record: those of `verdict`."""
-    shown = ["".join(data.get("text/plain", [])) for data in outputs]
-    tables = [[line.split(" | ") for line in text.splitlines()[1:]] for text in shown]
-    of_verdicts = [table for table in tables if all(row[-1] in set(Verdict) for row in table)]
-    return [
-        {"claim": row[0], "measured": row[-2], "verdict": Verdict(row[-1]).name}
-        for table in of_verdicts
-        for row in table
-    ]
