@@ -255,3 +255,19 @@ def test_a_table_of_verdicts_becomes_markdown():
     assert lines[2] == "| condition | effect (95% interval) | verdict |"
     assert lines[4] == "| it learns<br>*margin: 0.10 points* |  | **◐\u00a0depends** |"
     assert len(lines) == 2 + 2 + 5
+
+
+@pytest.mark.parametrize(
+    "verdicts, combined",
+    [
+        ("HOLDS HOLDS", "HOLDS"),
+        ("HOLDS DOES_NOT_HOLD", "DEPENDS"),
+        ("HOLDS NOT_DECIDED", "DEPENDS"),
+        ("DOES_NOT_HOLD NOT_DECIDED", "NOT_DECIDED"),
+        ("PROVED REFUTED", "DEPENDS"),
+        ("REFUTED DOES_NOT_HOLD", "DEPENDS"),
+    ],
+)
+def test_conditions_are_combined(verdicts, combined):
+    """A claim that is shown under no condition does not depend on one."""
+    assert evidence.Larger(margin=1).combine([Verdict[v] for v in verdicts.split()]).name == combined

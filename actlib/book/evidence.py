@@ -115,8 +115,11 @@ class Judge:
     """What judges share."""
 
     def combine(self, verdicts: Sequence[Verdict]) -> Verdict:
-        """The claim's verdict from those of its conditions: theirs if they agree."""
-        return verdicts[0] if len(set(verdicts)) == 1 else Verdict.DEPENDS
+        """The claim's verdict from those of its conditions: theirs if they agree; open if it holds under none of them."""
+        if len(set(verdicts)) == 1:
+            return verdicts[0]
+        shown = {Verdict.HOLDS, Verdict.PROVED} & set(verdicts)
+        return Verdict.DEPENDS if shown or Verdict.NOT_DECIDED not in verdicts else Verdict.NOT_DECIDED
 
 
 @dataclass(frozen=True, kw_only=True)
