@@ -41,9 +41,10 @@ class VerdictTable(Table):
                 "key": claim.key,
                 "claim": claim.says,
                 "verdict": claim.verdict.name,
-                "conditions": {c: claim.outcomes[c].verdict.name for c in claim.conditions},
-                "words": dict(claim.conditions),
-                "effects": {c: claim.outcomes[c].found for c in claim.conditions},
+                "conditions": [
+                    [c, words, claim.outcomes[c].found, claim.outcomes[c].verdict.name]
+                    for c, words in claim.conditions.items()
+                ],
             }
             for claim in claims
         ]
@@ -161,13 +162,19 @@ class Trial:
     @classmethod
     def of(cls, row: Mapping) -> "Trial":
         """From what `record` gives."""
-        conditions = {key: Verdict[name] for key, name in row["conditions"].items()}
-        return cls(**row | {"verdict": Verdict[row["verdict"]], "conditions": conditions})
+        rows = row["conditions"]  # a list, because notebooks sort the keys of mappings
+        conditions = {
+            "conditions": {key: Verdict[name] for key, _, _, name in rows},
+            "words": {key: words for key, words, _, _ in rows},
+            "effects": {key: effect for key, _, effect, _ in rows},
+        }
+        return cls(**row | {"verdict": Verdict[row["verdict"]]} | conditions)
 
     def record(self) -> dict:
         """What is kept of it."""
-        conditions = {key: verdict.name for key, verdict in self.conditions.items()}
-        return vars(self) | {"verdict": self.verdict.name, "conditions": conditions}
+        rows = [[key, self.words[key], self.effects[key], verdict.name] for key, verdict in self.conditions.items()]
+        kept = {name: getattr(self, name) for name in ("chapter", "title", "claim", "key")}
+        return kept | {"verdict": self.verdict.name, "conditions": rows}
 
 
 def stored(file: pathlib.Path = FILE) -> list[Trial]:
