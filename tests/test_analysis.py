@@ -439,8 +439,12 @@ def test_elu_with_symbolic_alpha():
     assert equal(kink.slope_jump, 1 - alpha)
     assert analysis.smoothness(formula, x) == 0
     assert analysis.smoothness(formula.subs(alpha, 1), x) == 1
-    with pytest.raises(ValueError, match=r"depends on alpha; substitute a number"):
-        analysis.lipschitz(formula, x)
+    steepest = analysis.lipschitz(formula, x)
+    assert steepest == Bound(Max(1, alpha), (), False)
+    assert repr(steepest) == "supremum Max(1, alpha); where depends on alpha"
+    sharp = Piecewise((x, x > 0), (Symbol("a", real=True) * expm1(x), True))
+    with pytest.raises(ValueError, match=r"the sign of .* depends on a; substitute a number"):
+        analysis.lipschitz(sharp, x)
 
 
 def test_swish_with_symbolic_beta():
@@ -449,8 +453,69 @@ def test_swish_with_symbolic_beta():
     (minimum,) = analysis.extrema(formula, x)
     assert equal(minimum.x, -(1 + W) / beta)
     assert equal(minimum.value, -W / beta)
+    left, right = analysis.inflections(formula, x)
+    assert [str((beta * p.x).n(6)) for p in (left, right)] == ["-2.39936", "2.39936"]
+    assert analysis.largest_slope(formula, x).value == analysis.largest_slope(FORMULAS["swish"], x).value
     with pytest.raises(ValueError, match=r"no one closed form in beta; substitute a number"):
-        analysis.inflections(formula, x)
+        analysis.extrema(sigma(x) * sigma(beta - x) + x, x)
+
+
+def _registry():
+    """Formulas of the library with free parameters, all of them positive."""
+    import actlib
+
+    for name, activation in actlib.ACTIVATIONS.items():
+        free = activation.formula.free_symbols - set(activation.inputs) if len(activation.inputs) == 1 else ()
+        if free:
+            positive = {p: Symbol(p.name, positive=True) for p in free}
+            yield name, activation.formula.subs(positive), activation.inputs[0], sorted(positive.values(), key=str)
+
+
+REGISTRY = list(_registry())
+
+
+def test_formulas_with_parameters_are_known_for_all_their_values():
+    assert {name for name, *_ in REGISTRY} >= {"celu", "elu", "swish", "leaky_relu", "softplus"}
+    for name, formula, variable, _ in REGISTRY:
+        card = analysis.summary(formula, variable)
+        refused = [f.name for f in dataclasses.fields(card) if analysis.known(getattr(card, f.name)) == "refused"]
+        assert not refused, name
+
+
+@pytest.mark.parametrize("values", [(Rational(1, 3), Integer(7)), (Integer(3), Rational(2, 5))], ids=str)
+@pytest.mark.parametrize("case", REGISTRY, ids=lambda case: case[0])
+def test_what_is_said_of_all_values_is_so_for_each(case, values):
+    """An answer with a parameter in it, and a number put in, is the answer for that number."""
+    _, formula, variable, parameters = case
+    numbers = dict(zip(parameters, values, strict=False))
+    general, single = analysis.summary(formula, variable), analysis.summary(formula.subs(numbers), variable)
+    for field in dataclasses.fields(general):
+        if field.name in ("expr", "x"):
+            continue
+        said, found = getattr(general, field.name), getattr(single, field.name)
+        assert _same(said, found, numbers), (field.name, said, found)
+
+
+def _same(said, found, numbers) -> bool:
+    """Whether two results agree once numbers stand for the parameters; places that are left open may be any."""
+    if isinstance(said, Bound) and not said.at:
+        return _same(said.value, found.value, numbers)
+    if dataclasses.is_dataclass(said):
+        names = [f.name for f in dataclasses.fields(said)]
+        return type(said) is type(found) and all(_same(getattr(said, n), getattr(found, n), numbers) for n in names)
+    if isinstance(said, (list, tuple)):
+        return len(said) == len(found) and all(_same(a, b, numbers) for a, b in zip(said, found, strict=True))
+    if isinstance(said, sp.Set):
+        ends = [(said.start, found.start), (said.end, found.end)]
+        same_kind = (said.left_open, said.right_open) == (found.left_open, found.right_open)
+        return same_kind and all(_same(a, b, numbers) for a, b in ends)
+    if not isinstance(said, sp.Expr):
+        return said == found
+    said = said.subs(numbers)
+    if said == found or said in (oo, -oo) or found in (oo, -oo):
+        return said == found
+    difference = sp.expand_func(said - found)
+    return bool(equal(said, found)) or (not difference.free_symbols and abs(difference.n(30)) < 1e-20)
 
 
 def test_extrema_of_a_wave_are_families():

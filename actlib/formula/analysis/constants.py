@@ -19,6 +19,7 @@ from actlib.formula.analysis.formulas import compiled, constant, enclosure, sign
 from actlib.formula.analysis.identities import SWITCHES, is_zero
 from actlib.formula.analysis.places import order
 from actlib.formula.analysis.refusals import ArgumentError, NoMethodError, RefusedError, UndecidedSignError
+from actlib.formula.primitives import Phi, sigma, softplus
 
 __all__ = ["absolute", "between", "compare", "extreme", "generic_sign", "names", "ordered", "sign", "trials"]
 
@@ -74,7 +75,7 @@ def sign(value: Expr) -> int:
 
 def _sign_for_all(value: Expr) -> int | None:
     """The sign that a constant has for all values of its parameters: by what is assumed of them, or in boxes."""
-    for form in dict.fromkeys((value, sp.factor(value))):
+    for form in dict.fromkeys((value, sp.factor(value), _reflected(value))):
         for known, result in ((form.is_positive, 1), (form.is_negative, -1), (form.is_zero, 0)):
             if known:
                 return result
@@ -96,6 +97,18 @@ def _sign_for_all(value: Expr) -> int | None:
     except ValueError:
         return None
     return found.pop()
+
+
+_REFLECTED = {softplus: lambda a: a + softplus(-a), sigma: lambda a: 1 - sigma(-a), Phi: lambda a: 1 - Phi(-a)}
+
+
+def _reflected(value: Expr) -> Expr:
+    """With what primitives are of the negative of a positive argument; of which a part may cancel."""
+    for primitive, mirrored in _REFLECTED.items():
+        value = value.replace(
+            lambda e, p=primitive: isinstance(e, p) and e.args[0].is_positive, lambda e, m=mirrored: m(*e.args)
+        )
+    return value
 
 
 def boxes(symbol: Symbol) -> list[Enclosure]:

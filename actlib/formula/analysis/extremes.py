@@ -20,7 +20,7 @@ from actlib.formula.analysis.equality import decided
 from actlib.formula.analysis.formulas import constant
 from actlib.formula.analysis.limits import derived, difference, ends_of, one_sided
 from actlib.formula.analysis.pieces import LINE, pieces, resolved, sign_at, switching_points
-from actlib.formula.analysis.refusals import NoMethodError, NotDecidedError, RefusedError
+from actlib.formula.analysis.refusals import NoMethodError, NotDecidedError, RefusedError, UndecidedSignError
 from actlib.formula.analysis.results import Bound
 from actlib.formula.analysis.stretches import Cycle, Stretch, cuts, cycle, kinks_within, point, split
 
@@ -171,7 +171,13 @@ def supremum(expr: Expr, x: Symbol, of: Callable[[Expr], Expr], jumps: bool = Tr
 
     region = _decided(expr, x, 2, ends)
     values = _slopes(expr, x, of, region, jumps)
-    return _bound(expr, x, extreme([value for value, _, _ in values], 1), values, region)
+    sizes = [value for value, _, _ in values]
+    try:
+        return _bound(expr, x, extreme(sizes, 1), values, region)
+    except UndecidedSignError:
+        if expr.free_symbols == {x} or any(size.has(Float) for size in sizes):
+            raise
+        return Bound(sp.Max(*sizes), (), False)  # which of them it is, and so where, depends on the parameters
 
 
 Value = tuple[Expr, Expr | Interval, bool]

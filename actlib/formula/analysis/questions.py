@@ -1,5 +1,7 @@
 """What is asked of a formula: each question in one function, answered exactly, with certainty, or not at all."""
 
+from collections.abc import Callable
+from functools import wraps
 from itertools import pairwise
 
 import sympy as sp
@@ -14,6 +16,7 @@ from actlib.formula.analysis.limits import difference, one_sided
 from actlib.formula.analysis.pieces import LINE, checked, expression, piece_at, pieces, resolved, switching_functions
 from actlib.formula.analysis.refusals import ArgumentError, InfinitelyManyError, NoMethodError, NotDecidedError
 from actlib.formula.analysis.results import Bound, Extremum, Kink, Point, Saturation
+from actlib.formula.analysis.scaling import Scale, scale
 from actlib.formula.analysis.stretches import Cycle, N, Stretch, cuts, cycle, generic, kinks_within, point, split
 from actlib.formula.analysis.taylor import polynomial
 
@@ -39,10 +42,33 @@ __all__ = [
 ]
 
 
-@timed
+def question(stretched: Callable[[Scale, object, Symbol], object] = lambda _, found, __: found) -> Callable:
+    """A question about a formula of x, timed; asked without the parameters that only stretch the curve.
+
+    Args:
+        stretched: What the answer about the curve without them says about the one with them.
+    """
+
+    def of(ask: Callable) -> Callable:
+        @timed
+        @wraps(ask)
+        def asked(expr: Expr, x: Symbol, *more, **named):
+            expr = checked(expr, x)
+            known = scale(expr, x)
+            return (
+                ask(expr, x, *more, **named)
+                if known is None
+                else stretched(known, ask(known.formula, x, *more, **named), x)
+            )
+
+        return asked
+
+    return of
+
+
+@question(lambda scale, found, _: tuple(map(scale.value, found)))
 def limits(expr: Expr, x: Symbol) -> tuple[Expr, Expr]:
     """Exact limits at -oo and oo; where the formula oscillates, an AccumBounds that encloses it."""
-    expr = checked(expr, x)
     if (turns := cycle(expr, x)) is not None:
         low, _, high, _ = extremes.span(expr, x)
         swing = sp.AccumBounds(low, high)
@@ -51,10 +77,9 @@ def limits(expr: Expr, x: Symbol) -> tuple[Expr, Expr]:
     return ends.limit(first.formula, x, -oo), ends.limit(last.formula, x, oo)
 
 
-@timed
+@question(lambda scale, found, x: tuple(None if line is None else scale.curve(line, x) for line in found))
 def asymptotes(expr: Expr, x: Symbol) -> tuple[Expr | None, Expr | None]:
     """The lines m x + c that the curve approaches at -oo and oo; None where there is none, or none is found."""
-    expr = checked(expr, x)
     if cycle(expr, x) is not None:
         return None, None
     first, *_, last = [*pieces(expr, x)] * 2
@@ -76,13 +101,12 @@ def _found(expr: Expr, x: Symbol, at: Expr, turns: Cycle | None) -> Point:
     return Point(_everywhere(at, turns), turns.risen(here.value, at) if turns else here.value, here.exact)
 
 
-@timed
+@question(lambda scale, found, _: list(map(scale.point, found)))
 def critical_points(expr: Expr, x: Symbol) -> list[Point | Interval]:
     """Where the slope is 0, in ascending order: isolated points, and an interval for each constant stretch.
 
     Of a formula that is periodic but for a multiple of x, each stands for one in every period: with an integer n in it.
     """
-    expr = checked(expr, x)
     stretches, turns = _stretches(expr, x, 1)
     if turns is not None and any(s.rises == 0 for s in stretches):
         raise InfinitelyManyError("infinitely many intervals on which the formula is constant")
@@ -106,7 +130,7 @@ def _is_critical(expr: Expr, x: Symbol, cut: Expr, turns: Cycle | None) -> bool:
     return smooth and not generic(one_sided(meets[0], 1, x, cut, "-"))
 
 
-@timed
+@question(lambda scale, found, _: list(map(scale.kink, found)))
 def kinks(expr: Expr, x: Symbol) -> list[Kink]:
     """The points where pieces meet and some derivative jumps, with the jumps of value and slope.
 
@@ -132,13 +156,13 @@ def _kinks(expr: Expr, x: Symbol) -> list[Kink]:
     return [Kink(_everywhere(k.x, turns), k.jump, k.slope_jump, k.order) for k in found]
 
 
-@timed
+@question()
 def smoothness(expr: Expr, x: Symbol) -> Expr:
     """How many derivatives are continuous: -1 if the formula itself is not, 0, 1, ..., oo if it is smooth."""
     return min((Integer(kink.order) for kink in _kinks(expr, x)), default=oo)
 
 
-@timed
+@question(lambda scale, found, _: list(map(scale.point, found)))
 def extrema(expr: Expr, x: Symbol) -> list[Extremum]:
     """Strict local minima and maxima in ascending order; a flat stretch is none.
 
@@ -147,7 +171,6 @@ def extrema(expr: Expr, x: Symbol) -> list[Extremum]:
     Raises:
         InfinitelyManyError: There is one after another, and no period.
     """
-    expr = checked(expr, x)
     stretches, turns = _stretches(expr, x, 1)
     found = []
     for left, right in pairwise(stretches):
@@ -162,28 +185,27 @@ def extrema(expr: Expr, x: Symbol) -> list[Extremum]:
     return sorted(found, key=ordered(lambda e: e.x.subs(N, 0))) if turns else found
 
 
-@timed
+@question(lambda scale, found, _: scale.range(found))
 def value_range(expr: Expr, x: Symbol) -> sp.Set:
     """The interval between the smallest and the largest value, open at an end that is not attained.
 
     A constant has the one-point interval, which SymPy writes as a FiniteSet. The set is an interval whether or not the
     formula is continuous.
     """
-    low, low_attained, high, high_attained = extremes.span(checked(expr, x), x)
+    low, low_attained, high, high_attained = extremes.span(expr, x)
     found = Interval(low, high, not low_attained, not high_attained)
     if low.has(sp.Float) and high.has(sp.Float) and not isinstance(found, Interval):
         raise NoMethodError(f"no method to tell the smallest value, {low.n(6)}, from the largest")
     return found
 
 
-@timed
+@question(lambda scale, found, _: [(scale.place(within), rises) for within, rises in found])
 def monotone_intervals(expr: Expr, x: Symbol) -> list[tuple[Interval, int]]:
     """The real line as intervals on which the formula rises strictly (1), falls strictly (-1) or is constant (0).
 
     Neighbours share their end point where the formula is continuous. Of a formula that is periodic but for a multiple
     of x, each stands for one in every period: with an integer n in its ends.
     """
-    expr = checked(expr, x)
     stretches, turns = _stretches(expr, x, 1)
     merged: list[list] = []
     for stretch in stretches:
@@ -220,10 +242,9 @@ def _joined(merged: list[list], turns: Cycle) -> list[list]:
     return sorted(found, key=ordered(lambda m: m[0].subs(N, 0)))
 
 
-@timed
+@question(lambda scale, found, _: list(map(scale.point, found)))
 def inflections(expr: Expr, x: Symbol) -> list[Point]:
     """Where the formula has a slope and its curvature changes sign, in ascending order."""
-    expr = checked(expr, x)
     bends, turns = _stretches(expr, x, 2)
     kinked = {k.x for k in kinks_within(expr, x, turns.within if turns else LINE) if k.order < 1}
     pairs = list(pairwise(bends))
@@ -231,26 +252,25 @@ def inflections(expr: Expr, x: Symbol) -> list[Point]:
     return sorted(found, key=ordered(lambda p: p.x.subs(N, 0))) if turns else found
 
 
-@timed
+@question(lambda scale, found, _: scale.bound(found))
 def lipschitz(expr: Expr, x: Symbol) -> Bound:
     """The smallest Lipschitz constant, that is, the supremum of the absolute slope, and where it lies."""
-    return extremes.supremum(checked(expr, x), x, absolute)
+    return extremes.supremum(expr, x, absolute)
 
 
-@timed
+@question(lambda scale, found, _: scale.bound(found))
 def largest_slope(expr: Expr, x: Symbol) -> Bound:
     """The supremum of the slope, and where it lies."""
-    return extremes.supremum(checked(expr, x), x, lambda slope: slope)
+    return extremes.supremum(expr, x, lambda slope: slope)
 
 
-@timed
+@question()
 def parity(expr: Expr, x: Symbol) -> str | None:
     """The symmetry about 0: "odd", "even" or None; the zero function is called even.
 
     Raises:
         RefusedError: No symmetry is proved, nor that there is none.
     """
-    expr = checked(expr, x)
     mirrored = expr.subs(x, -x)
     if _is_equal(expr, mirrored):
         return "even"
@@ -265,19 +285,18 @@ def _is_equal(a: Expr, b: Expr) -> bool:
     return found.holds
 
 
-@timed
+@question(lambda scale, found, _: found and (found[0], scale.value(found[1])))
 def point_symmetry(expr: Expr, x: Symbol) -> tuple[Expr, Expr] | None:
     """The centre (0, f(0)) if f(x) + f(-x) = 2 f(0), as for the sigmoid; None if not.
 
     Raises:
         RefusedError: Neither is proved.
     """
-    expr = checked(expr, x)
     centre = point(expr, x, Integer(0)).value
     return (Integer(0), centre) if _is_equal(expr + expr.subs(x, -x), 2 * centre) else None
 
 
-@timed
+@question()
 def zero_centred(expr: Expr, x: Symbol) -> bool:
     """Whether the formula is odd and not constant: inputs symmetric about 0 then have outputs of mean exactly 0.
 
@@ -287,14 +306,13 @@ def zero_centred(expr: Expr, x: Symbol) -> bool:
     return parity(expr, x) == "odd"
 
 
-@timed
+@question(lambda scale, found, x: scale.curve(found, x))
 def taylor(expr: Expr, x: Symbol, n: int) -> Expr:
     """The Taylor polynomial about 0, with powers up to x**n.
 
     Raises:
         ValueError: The formula does not have n derivatives at 0.
     """
-    expr = checked(expr, x)
     if isinstance(n, bool) or not isinstance(n, int) or n < 0:
         raise ArgumentError(f"n is {n!r}; expected is an integer that is not negative")
     for kink in _kinks(expr, x):
@@ -313,10 +331,9 @@ def _swings(expr: Expr, x: Symbol, at: Expr, k: int) -> bool:
     return any(isinstance(one_sided(p, k, x, at, side), sp.AccumBounds) for p, side in sides)
 
 
-@timed
+@question(lambda scale, found, x: tuple(scale.saturation(end, x) for end in found))
 def saturation(expr: Expr, x: Symbol) -> tuple[Saturation, Saturation]:
     """How the slope behaves at -oo and at oo: whether it goes to 0, and how fast."""
-    expr = checked(expr, x)
     if cycle(expr, x) is not None:
         high, low = (extremes.supremum(f, x, lambda slope: slope, jumps=False).value for f in (expr, -expr))
         swing = sp.AccumBounds(-low, high)

@@ -138,7 +138,8 @@ class Bound(Shown):
 
     Attributes:
         value: The supremum, oo if there is none.
-        at: Points, intervals, or -oo and oo: where it is reached, or else where it is approached.
+        at: Points, intervals, or -oo and oo: where it is reached, or else where it is approached; empty where that
+            depends on parameters.
         reached: Whether it is a maximum.
         exact: Whether ``value`` is exact.
     """
@@ -150,6 +151,8 @@ class Bound(Shown):
 
     def _pieces(self):
         name = "maximum" if self.reached else "supremum"
+        if not self.at:
+            return [name, " ", self.value, "; where depends on ", *listed_names(self.value)]
         how = ", reached " if self.reached else ", not reached, approached "
         return [name, " ", *_rounded(self.value), how, *_places(self.at)]
 
@@ -213,6 +216,12 @@ def known(result: object) -> str:
     else:
         parts = set()
     return next((word for word in ("refused", "certified") if word in parts), "exact")
+
+
+def listed_names(value: Expr) -> list[str | sp.Basic]:
+    """The parameters of a value, with commas."""
+    symbols = sorted(value.free_symbols, key=lambda s: s.name)
+    return [piece for i, s in enumerate(symbols) for piece in ([", "] if i else []) + [s]]
 
 
 def listed(items: Iterable[sp.Basic]) -> sp.Basic | str:

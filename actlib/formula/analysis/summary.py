@@ -69,7 +69,7 @@ class Summary(Shown):
             ("smoothness", _said(self._smoothness, self.smoothness)),
             ("inflections", _said(lambda found: listed(p.x for p in found), self.inflections)),
             ("largest slope", _said(lambda found: found.value, largest)),
-            ("where" if reached else "approached at", _said(lambda found: listed(found.at), largest)),
+            ("where" if reached else "approached at", _said(_where, largest)),
             ("Lipschitz constant", _said(lambda found: found.value, self.lipschitz)),
             ("slope vanishes towards", _said(_vanishing, self.saturation)),
         ]
@@ -110,6 +110,10 @@ def _said(say: Callable[..., sp.Basic | str], *found: object) -> sp.Basic | str:
     """A row's text or object, or why there is none."""
     refused = [f for f in found if isinstance(f, Refusal)]
     return refused[0].short if refused else say(*found)
+
+
+def _where(largest: Bound) -> sp.Basic | str:
+    return listed(largest.at) if largest.at else "depends on the parameters"
 
 
 def _vanishing(found: tuple[Saturation, Saturation]) -> sp.Basic | str:
