@@ -21,7 +21,7 @@ LOW, HIGH, BOTTOM, TOP = -4.0, 4.0, -2.0, 4.0
 
 POINTS = 97
 SAME = 0.06
-"""Curves that are nowhere further apart look like one, which the first of them shows."""
+"""Curves that are nowhere further apart look like one, which the first of them shows; but a chapter has its panel."""
 
 REFERENCE = "reference"
 """The page that has the functions without a chapter."""
@@ -32,12 +32,13 @@ class Families(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """One element of HTML."""
-        drawn: list[list[np.ndarray]] = []
+        drawn: list[tuple[str | None, list[np.ndarray]]] = []
         panels = []
         for activation in ACTIVATIONS.values():
             curves = _curves(activation)
-            if not any(_alike(curves, before) for before in drawn):
-                drawn.append(curves)
+            chapter = activation.chapter
+            if not any(_alike(curves, before) for other, before in drawn if chapter in (None, other)):
+                drawn.append((chapter, curves))
                 panels.append(self._panel(activation, curves))
         text = (
             '<nav class="act-families" aria-label="The functions of this book, each with its curve, from −4 to 4">'
