@@ -5,6 +5,7 @@ stand side by side is for the page to say, by its width.
 """
 
 import html
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -40,10 +41,8 @@ class Families(SphinxDirective):
             if not any(_alike(curves, before) for other, before in drawn if chapter in (None, other)):
                 drawn.append((chapter, curves))
                 panels.append(self._panel(activation, curves))
-        text = (
-            '<nav class="act-families" aria-label="The functions of this book, each with its curve, from −4 to 4">'
-            f"{''.join(panels)}</nav>"
-        )
+        label = "The functions of this book, each with its curve, from −4 to 4"
+        text = f'<div class="act-families" role="group" aria-label="{label}">{"".join(panels)}</div>'
         return [nodes.raw("", text, format="html")]
 
     def _panel(self, activation: Activation, curves: list[np.ndarray]) -> str:
@@ -51,7 +50,9 @@ class Families(SphinxDirective):
         if f"{folder}/{place}" not in self.env.found_docs:
             raise self.error(f"{activation.name} has the chapter {place}, which the book lacks")
         target = f"{place}.html" if activation.chapter else f"{place}.html#actlib.{activation.name}"
-        name = html.escape(activation.layer.__name__)
+        name = re.sub(
+            "(?<=[a-zU])(?=[A-Z][a-z])", "<wbr>", html.escape(activation.layer.__name__)
+        )  # LeakyReLU: may break
         return f'<a href="{target}">{_svg(curves, len(activation.inputs) == 1)}<span>{name}</span></a>'
 
 
