@@ -33,9 +33,12 @@ class Families(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """One element of HTML."""
+        self.env.note_reread()  # the registry may have changed where the page has not
         drawn: list[tuple[str | None, list[np.ndarray]]] = []
         panels = []
         for activation in ACTIVATIONS.values():
+            if len(activation.inputs) > 1 and not activation.chapter:
+                continue  # variants of gates and of softmax
             curves = _curves(activation)
             chapter = activation.chapter
             if not any(_alike(curves, before) for other, before in drawn if chapter in (None, other)):
