@@ -57,7 +57,8 @@ class Elementwise:
     Reverse and forward mode to any order, `torch.vmap`, `torch.func` and `torch.compile(fullgraph=True)` work on it; on
     CUDA it runs as one generated Triton kernel, on the CPU as generated machine code. Float64, and a formula with sin,
     cos, erf or a power that is no whole number, runs as a generated torch function there. Backward keeps the inputs
-    and nothing else. Half precision is computed in float32 and rounded once.
+    and nothing else. Half precision is computed in float32 and rounded once. A formula whose digits float32 has no room
+    for, such as x^3 sigma(x), is computed in float64 throughout.
 
         >>> x = sympy.Symbol("x")
         >>> silu = Elementwise("silu", [x], [x * sigma(x)])
@@ -139,7 +140,8 @@ class Elementwise:
     def triton_source(self, kinds: Sequence[str] = ()) -> str:
         """Source of the generated Triton kernel; for the kinds of arguments see `formula.source.triton_source`."""
         kinds = kinds or ("full",) * len(self.inputs) + ("number",) * len(self.parameters)
-        return source.triton_source(f"{self.name}_kernel", self.symbols, self.outputs, kinds)
+        name, double = f"{self.name}_kernel", self._needs_double
+        return source.triton_source(name, self.symbols, self.outputs, kinds, double=double)
 
     @property
     def backward(self) -> "Elementwise":
@@ -191,6 +193,8 @@ class Elementwise:
     def _derived(self, suffix, inputs, outputs, like, parameters=None) -> "Elementwise":
         made = _Derived(f"{self.name}_{suffix}", inputs, outputs, self.parameters if parameters is None else parameters)
         made._like = like
+        if isinstance(self, _Derived):  # higher derivatives go by the first
+            made._needs_double = self._needs_double
         return made
 
     def _fresh(self, letter: str, count: int) -> list[Symbol]:
@@ -233,7 +237,11 @@ class Elementwise:
 
     @functools.cached_property
     def _has_machine_code(self) -> bool:
-        return llvm_runner() is not None and llvm_runner().can_run(self.torch_source)
+        return llvm_runner() is not None and llvm_runner().can_run(self.torch_source) and not self._needs_double
+
+    @functools.cached_property
+    def _needs_double(self) -> bool:
+        return source.needs_double(self.outputs)
 
     def _run(self, arguments: Sequence[Tensor | float]) -> list[Tensor]:
         """Computes the outputs; the arguments have been checked."""
@@ -255,6 +263,8 @@ class Elementwise:
                     return [results] if len(self._like) == 1 else list(results)
             if x.is_cpu and not (llvm_runner() and x.dtype in llvm_runner().DTYPES):
                 compute = torch.float64  # no kernel, no fused steps: next to zeros float32 would lose too much
+            if self._needs_double and x.device.type != "mps":  # which has no float64
+                compute = torch.float64
             in_memory = torch_runner.resolved(arguments)
             if in_memory is not None:
                 return self._run(in_memory)
@@ -265,6 +275,8 @@ class Elementwise:
         like = arguments[len(self.inputs) - 1]
         compute = torch_runner.compute_dtype(like.dtype)
         dtypes = [compute if k is None else arguments[k].dtype for k in self._like]
+        if self._needs_double and like.device.type != "mps":
+            compute = torch.float64
         return torch_runner.evaluate(self._differentiable, self._as_tensors(arguments), like, dtypes, compute)
 
     def _as_tensors(self, arguments: Sequence[Tensor | float]) -> Sequence[Tensor | float]:
@@ -334,7 +346,7 @@ class _Derived(Elementwise):
 
     def __reduce__(self):
         made, arguments, state = super().__reduce__()
-        return made, arguments, state | {"_like": self._like}
+        return made, arguments, state | {"_like": self._like, "_needs_double": self._needs_double}
 
 
 def _apply(op: Elementwise, arguments: Sequence[Tensor | float]) -> Tensor | tuple[Tensor, ...]:

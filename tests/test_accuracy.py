@@ -22,7 +22,7 @@ from actlib.accuracy import (
     ulp_error,
 )
 from actlib.elementwise import Elementwise
-from actlib.formula.primitives import Phi, derivative, sigma, softplus
+from actlib.formula.primitives import Phi, derivative, phi, sigma, softplus
 
 # The nearest number is within 0.5 ulp. The rest is what float32, in which half precision is computed, may be off.
 HALF = 0.55
@@ -96,6 +96,42 @@ class TestRandomFloat32:
             effect = sum(np.abs(rate) * ulp(p, dtype) for rate, p in zip(rates, points, strict=True))
             mixed = ulp_error(result, *truth) / (1 + effect / ulp(truth[0], dtype))
             assert mixed[np.abs(truth[0]) >= torch.finfo(dtype).smallest_normal].max(initial=0) <= MIXED
+
+
+DECAYING = [sigma, softplus, Phi, phi]
+
+
+class TestPowers:
+    """x^n times what decays: float32 loses the digits of the second factor while the product is an ordinary number."""
+
+    def numbers(self, dtype):
+        every = every_finite(dtype)
+        far = (every.abs() > 10) & (every.abs() < 1000)
+        return torch.cat([every[far], every[~far][::29]])
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+    @pytest.mark.parametrize("n", [*range(1, 17), 32, 64, 96])
+    def test_every_power(self, n, dtype):
+        numbers = self.numbers(dtype)
+        for function in DECAYING if n in (2, 3, 4, 5, 16) else [sigma]:
+            op = Elementwise("product", [x], x**n * function(x))
+            reference = Reference(op.outputs[0], x, numbers)
+            assert reference.value_errors(op).max() <= HALF
+            assert reference.slope_errors(op).max() <= HALF
+
+    def test_when_compiled(self):
+        torch.compiler.reset()
+        op = Elementwise("product", [x], x**8 * sigma(x))
+        numbers = self.numbers(torch.bfloat16)
+        compiled = torch.compile(op, fullgraph=True)
+        assert Reference(op.outputs[0], x, numbers).value_errors(compiled).max() <= HALF
+
+    def test_in_float32(self):
+        op = Elementwise("product", [x], x**8 * sigma(x))
+        far = torch.arange(-200.0, -80.0, 0.37)
+        reference = Reference(op.outputs[0], x, far)
+        assert reference.value_errors(op).max() <= HALF
+        assert op(far).dtype == op.backward(far, far).dtype == torch.float32
 
 
 def test_every_finite_number_comes_once_in_order():

@@ -302,6 +302,19 @@ def test_figures_take_the_colours_of_the_page(site):
     assert not {v for v in variables if f"{v}:" not in light or f"{v}:" not in dark}
 
 
+def test_panels_of_the_introduction_lead_to_every_chapter(site):
+    page = bs4.BeautifulSoup((site / "book" / "intro.html").read_text(encoding="utf-8"), "html.parser")
+    led = {}
+    for link in page.select(".act-families a"):
+        file, _, place = link["href"].partition("#")
+        target = bs4.BeautifulSoup((site / "book" / file).read_text(encoding="utf-8"), "html.parser")
+        assert not place or target.find(id=place)
+        assert link.select("svg path")
+        led[link.get_text()] = file
+    assert set(led.values()) >= {f"{a.chapter}.html" for a in actlib.ACTIVATIONS.values() if a.chapter}
+    assert len(led) == len(page.select(".act-families a"))
+
+
 REFERENCE = ["reference", "reference_formulas"]
 PAGES = ["intro", "explorer", "glossary", "references", *REFERENCE, "../genindex", *(n.stem for n in NOTEBOOKS)]
 

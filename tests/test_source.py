@@ -11,8 +11,8 @@ from sympy import Piecewise, symbols
 
 from actlib import Elementwise
 from actlib.backends import torch_runner
-from actlib.formula.primitives import Phi, expm1, sigma, tanh
-from actlib.formula.source import FUNCTIONS, javascript_source, legal_names, torch_source, triton_source
+from actlib.formula.primitives import Phi, expm1, phi, sigma, softplus, tanh
+from actlib.formula.source import FUNCTIONS, javascript_source, legal_names, needs_double, torch_source, triton_source
 
 x, g, beta = symbols("x g beta", real=True)
 
@@ -128,6 +128,34 @@ def test_damping_ties_only_factors_of_the_same_variables():
     assert "return g*damped(x, sigma(x))" in torch_source("f", [g, x], [g * x * sigma(x)])
     f = torch_runner.load("f", torch_source("f", [g, x], [g * x * sigma(x)]))
     assert f(torch.tensor([torch.nan]), torch.tensor([-torch.inf])).isnan()
+
+
+@pytest.mark.parametrize(
+    ("formula", "wide"),
+    [
+        (x**2 * sigma(x), False),
+        (x**3 * sigma(x), True),
+        (x * (1 + x) * (2 - x) * sigma(-x), True),
+        (x**2 * sigma(beta * x) * sigma(-beta * x), False),
+        (x**2 * softplus(x), True),
+        (x**3 * phi(x), False),
+        (x**3 * Phi(x), False),
+        (x**4 * Phi(x), True),
+        (x**3 * (4 * Phi(x) + x * phi(x)), True),
+        (x**3 * sigma(x**3), False),
+        (x**9 * tanh(x), False),
+        (x**8, False),
+        (beta**4 * x * sigma(x), False),
+    ],
+    ids=str,
+)
+def test_a_power_that_is_large_where_the_decay_loses_digits_needs_double(formula, wide):
+    assert needs_double([formula]) == wide
+
+
+def test_a_sum_of_what_decays_on_one_side_decays():
+    assert "damped(square(x), 3*Phi(x) + damped(x, phi(x)))" in torch_source("f", [x], [(x**3 * Phi(x)).diff(x)])
+    assert "damped" not in torch_source("f", [x], [x * (sigma(x) - sigma(-x))])
 
 
 def test_bounded_factors_need_no_damping():

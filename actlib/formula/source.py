@@ -8,6 +8,10 @@ minus infinity, or in the slope of tanh-GELU, whose cubic overflows long before 
 floating point computes infinity times zero, which is NaN. Exponential decay beats every power, so the limit is 0, and
 ``damped(factor, by)`` says just that: ``factor * by``, but 0 where ``by`` has reached 0. NaN still gives NaN, since
 then ``by`` is NaN itself: only factors whose variables all occur in ``by`` are tied to it.
+
+That mends the infinities and not the digits. Next to -100, sigma(x) has few bits left in float32, or none, while
+x^3 sigma(x) is an ordinary number still. A formula in which a power is so large beside the decay is computed in double
+precision (`needs_double`), which is wide enough for every power up to 96.
 """
 
 import functools
@@ -41,7 +45,16 @@ from actlib.formula.primitives import (
     tanh,
 )
 
-__all__ = ["check", "check_size", "guarded", "javascript_source", "legal_names", "torch_source", "triton_source"]
+__all__ = [
+    "check",
+    "check_size",
+    "guarded",
+    "javascript_source",
+    "legal_names",
+    "needs_double",
+    "torch_source",
+    "triton_source",
+]
 
 FUNCTIONS = (
     *("sigma", "softplus", "Phi", "phi", "tanh", "expm1"),
@@ -117,8 +130,10 @@ def torch_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr]) -
     return "\n".join(lines) + "\n"
 
 
-def triton_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr], kinds: Sequence[str]) -> str:
-    """Source of a Triton kernel of the given name: one pass over memory, computed in float32.
+def triton_source(
+    name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr], kinds: Sequence[str], *, double: bool | None = None
+) -> str:
+    """Source of a Triton kernel of the given name: one pass over memory.
 
     Args:
         name: Name of the kernel.
@@ -126,12 +141,16 @@ def triton_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr], 
         outputs: One expression an output.
         kinds: How each input comes: "full", a tensor with an element for each element of the results; "one", a tensor
             with a single element; "channel", a tensor whose element is chosen by ``(at // inner) % size``; or "number".
+        double: Whether it computes in float64 instead of float32; by default, as the formulas need.
     """
     names, temporaries, results = _prepare(inputs, outputs)
     narrow = {name for name, kind in zip(names, kinds, strict=True) if kind in ("one", "number")}
     for symbol, expr in temporaries:
         if {s.name for s in expr.free_symbols} <= narrow:
             narrow.add(symbol.name)
+    double = needs_double(outputs) if double is None else double
+    # Triton's interpreter takes bfloat16 to float64 and back by way of float32 alone.
+    wide, back = (".to(tl.float64)", ".to(tl.float32)") if double else ("", "")
     printer = _TritonPrinter(narrow)
     targets = ["out_ptr"] if len(results) == 1 else [f"out{i}_ptr" for i in range(len(results))]
     arguments = {
@@ -141,9 +160,9 @@ def triton_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr], 
         "number": "{0}",
     }
     loads = {
-        "full": "{0} = tl.load({0}_ptr + at, inside).to(tl.float32)",
-        "one": "{0} = tl.load({0}_ptr).to(tl.float32)",
-        "channel": "{0} = tl.load({0}_ptr + (at // {0}_inner) % {0}_size, inside).to(tl.float32)",
+        "full": "{0} = tl.load({0}_ptr + at, inside).to(tl.float32){1}",
+        "one": "{0} = tl.load({0}_ptr).to(tl.float32){1}",
+        "channel": "{0} = tl.load({0}_ptr + (at // {0}_inner) % {0}_size, inside).to(tl.float32){1}",
         "number": None,
     }
     given = [arguments[kind].format(n) for n, kind in zip(names, kinds, strict=True)]
@@ -152,9 +171,9 @@ def triton_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr], 
         f"def {name}({', '.join([*given, *targets])}, n, BLOCK: tl.constexpr):",
         "at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)",
         "inside = at < n",
-        *(loads[kind].format(n) for n, kind in zip(names, kinds, strict=True) if loads[kind]),
+        *(loads[kind].format(n, wide) for n, kind in zip(names, kinds, strict=True) if loads[kind]),
         *(f"{symbol} = {printer.doprint(expr)}" for symbol, expr in temporaries),
-        *(f"tl.store({t} + at, {_stored(printer, e)}, inside)" for t, e in zip(targets, results, strict=True)),
+        *(f"tl.store({t} + at, {_stored(printer, e, back)}, inside)" for t, e in zip(targets, results, strict=True)),
     ]
     return "\n".join([*lines[:2], *(f"    {line}" for line in lines[2:])]) + "\n"
 
@@ -174,9 +193,11 @@ def javascript_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Exp
     return "\n".join(lines) + "\n"
 
 
-def _stored(printer: StrPrinter, expr: Expr) -> str:
+def _stored(printer: StrPrinter, expr: Expr, back: str) -> str:
     """What a kernel stores: a constant as a block of them, since Triton's interpreter stores no bare number right."""
-    return f"tl.full([BLOCK], {_number(expr)}, tl.float32)" if expr.is_number else printer.doprint(expr)
+    if expr.is_number:
+        return f"tl.full([BLOCK], {_number(expr)}, tl.float32)"
+    return f"({printer.doprint(expr)}){back}" if back else printer.doprint(expr)
 
 
 def _number(expr: Expr) -> str:
@@ -259,6 +280,51 @@ def _shown(expr: Basic) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
+def needs_double(outputs: Sequence[Expr]) -> bool:
+    """Whether float32 has too narrow a range: a growing factor is large where the decaying one loses its last bits.
+
+    Below 2^-126 float32 has ever fewer bits, down to 2^-149. What is tied to a factor that has come so far multiplies
+    the loss, and 16-bit formats see it from some ten thousand on. A factor that decays as exp(-x) is there at 90,
+    exp(-x^2 / 2) at 13: so it is by its degree, compared with that of the exponent, that a factor is judged.
+    """
+    tied = set().union(*(_tied(stable(e)).atoms(damped) for e in outputs))
+    return any(_is_steep(*part.args) for part in tied)
+
+
+def _is_steep(factor: Expr, by: Expr) -> bool:
+    raised = [e for e in by.atoms(sp.exp, *_EXPONENTS) if e.free_symbols]
+    for symbol in factor.free_symbols:
+        degrees = [(_EXPONENTS.get(e.func, 1) * _degree(e.args[0], symbol), e) for e in raised if e.has(symbol)]
+        if degrees:
+            degree, slowest = max(degrees, key=lambda d: d[0])
+            # Of softplus a logarithm is taken, which costs a bit more.
+            most = max(1 if isinstance(slowest, softplus) else 2, 2 * degree - 1)
+            sums = (f for f in Mul.make_args(by) if f.is_Add)
+            if _degree(Mul(factor, *sums), symbol) > most:
+                return True
+    return False
+
+
+_EXPONENTS = {sigma: 1, softplus: 1, Phi: 2, phi: 2, tanh: 1, expm1: 1}
+"""Degree, in the argument, of the exponent by which a function decays."""
+
+
+def _degree(expr: Expr, symbol: Symbol) -> Expr:
+    """The power of a symbol that a formula grows as; 0 for what is bounded, or grows or decays otherwise."""
+    if expr == symbol:
+        return sp.Integer(1)
+    if expr.is_Mul:
+        return sp.Add(*(_degree(a, symbol) for a in expr.args))
+    if expr.is_Add or isinstance(expr, Piecewise):
+        terms = expr.args if expr.is_Add else [value for value, _ in expr.args]
+        return max((_degree(t, symbol) for t in terms), default=sp.Integer(0))
+    if expr.is_Pow and expr.exp.is_Rational:
+        return _degree(expr.base, symbol) * expr.exp
+    if isinstance(expr, (sp.Abs, softplus, damped)):
+        return _degree(expr.args[0], symbol)
+    return sp.Integer(0)
+
+
 def legal_names(symbols: Sequence[Symbol], words: Sequence[str] = PYTHON_WORDS) -> list[str]:
     """Names for the symbols in generated code: an underscore is added to what already means something there."""
     taken = {*FUNCTIONS, *words}
@@ -280,7 +346,7 @@ def _prepare(
         _check_parts(stable(expr), expr)
     names = legal_names(inputs, words)
     rename = {symbol: Symbol(name, real=True) for symbol, name in zip(inputs, names, strict=True)}
-    steps = (_one_fraction, _factored, _merged, _balanced, _pass_nan, _damp, _distributed, _decimal, _multiplied)
+    steps = (_tied, _distributed, _decimal, _multiplied)
     exprs = [functools.reduce(lambda e, step: step(e), steps, stable(e).xreplace(rename)) for e in outputs]
     free = (Symbol(f"t{i}", real=True) for i in range(10**6))
     temporaries, results = sp.cse(exprs, symbols=free)
@@ -289,6 +355,12 @@ def _prepare(
         lines.append((symbol, _in_short_lines(expr, free, lines)))
     results = [_in_short_lines(expr, free, lines) for expr in results]
     return names, lines, results
+
+
+def _tied(expr: Expr) -> Expr:
+    """The formula in the form in which it rounds well, each growing factor tied to what decays."""
+    steps = (_one_fraction, _factored, _merged, _balanced, _pass_nan, _damp)
+    return functools.reduce(lambda e, step: step(e), steps, expr)
 
 
 def _in_short_lines(expr: Expr, free: Iterator[Symbol], lines: list[tuple[Symbol, Expr]]) -> Expr:
@@ -531,12 +603,25 @@ def _damp(expr: Expr) -> Expr:
 
 
 def _decays(expr: Expr) -> bool:
-    """Whether a floating-point zero of this factor means exponential decay (an argument with a log may be slower)."""
+    """Whether a floating-point zero of this factor means exponential decay (an argument with a log may be slower).
+
+    A sum decays where all its terms do, and on the same side: 3 Phi(x) + x phi(x), say.
+    """
+    if expr.is_Add:
+        return bool(set.intersection(*map(_sides, expr.args)))
     if expr.is_Pow and expr.exp.is_positive:
         return _decays(expr.base)
     if isinstance(expr, sp.exp) or (isinstance(expr, Primitive) and expr.decays):
         return bool(expr.free_symbols) and not any(log.free_symbols for log in expr.atoms(sp.log))
     return isinstance(expr, (tanh, expm1)) and _decays(expr.args[0])
+
+
+def _sides(term: Expr) -> set[int]:
+    """On which sides of its argument a term of a sum decays: 1 for sigma(x), -1 for sigma(-x), both for phi(x)."""
+    factors = [d for f in Mul.make_args(term) for d in (Mul.make_args(f.args[1]) if isinstance(f, damped) else [f])]
+    bases = [f.base if f.is_Pow and f.exp.is_positive and f.base != sp.E else f for f in factors if _decays(f)]
+    sides = ({1, -1} if isinstance(b, phi) else {-1 if b.args[0].could_extract_minus_sign() else 1} for b in bases)
+    return set().union(*sides)
 
 
 def _settles(factor: Expr, decaying: Sequence[Expr]) -> bool:
