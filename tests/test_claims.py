@@ -21,10 +21,11 @@ def claims():
     """The claims of the chapters, by chapter and key: read from where they are made, without running anything."""
     found = {}
     for path in sorted((ROOT / "book").glob("*.ipynb")):
+        names = {"evidence": evidence, "math": math}
         for cell in nbformat.read(path, nbformat.NO_CONVERT).cells:
             if cell.cell_type != "code" or "evidence.Claim(" not in cell.source:
                 continue
-            names = {"evidence": evidence, "math": math} | literals(cell.source)
+            names |= literals(cell.source)
             for node in ast.walk(ast.parse(cell.source)):
                 if isinstance(node, ast.Call) and ast.unparse(node.func) == "evidence.Claim":
                     claim = eval(ast.unparse(node), dict(names))
