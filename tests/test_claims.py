@@ -1,6 +1,7 @@
 """Every claim of the chapters is judged by a judge that can say yes, no, the reverse, and "not decided"."""
 
 import ast
+import contextlib
 import functools
 import math
 import random
@@ -20,20 +21,32 @@ def claims():
     """The claims of the chapters, by chapter and key: read from where they are made, without running anything."""
     found = {}
     for path in sorted((ROOT / "book").glob("*.ipynb")):
+        names = {"evidence": evidence, "math": math}
         for cell in nbformat.read(path, nbformat.NO_CONVERT).cells:
             if cell.cell_type != "code" or "evidence.Claim(" not in cell.source:
                 continue
+            names |= literals(cell.source)
             for node in ast.walk(ast.parse(cell.source)):
                 if isinstance(node, ast.Call) and ast.unparse(node.func) == "evidence.Claim":
-                    claim = eval(ast.unparse(node), {"evidence": evidence, "math": math})
+                    claim = eval(ast.unparse(node), dict(names))
                     assert (path.stem, claim.key) not in found, f"two claims of {path.stem} are called {claim.key}"
                     found[path.stem, claim.key] = claim
     return found
 
 
+def literals(source):
+    """What a cell gives names to that can be read without running it: the conditions that several claims share."""
+    found = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            with contextlib.suppress(ValueError):
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+    return found
+
+
 def made_up(judge, kind, generator):
     """What the judge takes, with an effect of this kind."""
-    if isinstance(judge, (evidence.Larger, evidence.Alike)):
+    if isinstance(judge, (evidence.Larger, evidence.Alike, evidence.AtLeast)):
         to = math.log if judge.ratio else float
         size = max(to(judge.margin), 1e-3)
         effect, spread, seeds = {
@@ -75,6 +88,12 @@ EXPECTED = {
         NONE: (Verdict.HOLDS, Reading.NONE),
         TOO_LITTLE: (Verdict.NOT_DECIDED, Reading.NONE),
     },
+    evidence.AtLeast: {
+        CLEAR: (Verdict.HOLDS, Reading.NONE),
+        OPPOSITE: (Verdict.DOES_NOT_HOLD, Reading.SMALLER),
+        NONE: (Verdict.HOLDS, Reading.NONE),
+        TOO_LITTLE: (Verdict.NOT_DECIDED, Reading.NONE),
+    },
     evidence.Often: {
         CLEAR: (Verdict.HOLDS, Reading.NONE),
         OPPOSITE: (Verdict.DOES_NOT_HOLD, Reading.NEVER),
@@ -90,8 +109,11 @@ JUDGES = [
     evidence.Larger(margin=1.25, ratio=True),
     evidence.Alike(margin=0.01, scale=100),
     evidence.Alike(margin=1.1, ratio=True),
+    evidence.AtLeast(margin=0.02, scale=100),
+    evidence.AtLeast(margin=1.1, ratio=True),
     evidence.Often(margin=0.5),
     evidence.Exists(margin=0.05),
+    evidence.Exists(margin=0.5, among=5),
     evidence.MoreOften(margin=0),
     evidence.MoreOften(margin=0.1),
 ]

@@ -209,9 +209,40 @@ def test_claims_are_looked_back_on():
 
 def test_outcomes_of_claims_are_listed():
     lines = repr(verdicts.outcomes(*judged())).splitlines()
-    assert lines[0] == "condition | effect (95% interval) | detectable from | verdict"
-    assert lines[1].startswith("at the usual weights | 1.00 points (0.75 to 1.25) | ")
-    assert lines[3] == "everywhere | its slope is positive | — | proved"
+    assert lines[0] == "claim | condition | effect (95% interval) | detectable from | verdict"
+    assert lines[1].startswith("it learns | at the usual weights | 1.00 points (0.75 to 1.25) | ")
+    assert lines[2].startswith(" | at weights × 4 | ")
+    assert lines[3] == "it rises | everywhere | its slope is positive | — | proved"
+    alone = repr(verdicts.outcomes(judged()[1])).splitlines()
+    assert alone == [lines[0].removeprefix("claim | "), lines[3].removeprefix("it rises | ")]
+
+
+def test_what_seeds_share_widens_the_interval():
+    judge, values = evidence.Alike(margin=1), [0.1, -0.1, 0.2, -0.2]
+    _, low, high = judge.judge(values).interval
+    assert judge.judge(values, shared=0.0).interval == (_, low, high)
+    assert judge.judge(values).verdict is Verdict.HOLDS
+    wider = judge.judge(values, shared=1.0)
+    assert wider.interval[2] > 3
+    assert wider.verdict is Verdict.NOT_DECIDED
+
+
+def test_the_best_of_several_needs_more():
+    happened = [True] * 15 + [False] * 5
+    assert evidence.Exists(margin=0.5).judge(happened).verdict is Verdict.HOLDS
+    among = evidence.Exists(margin=0.5, among=5).judge(happened)
+    assert among.verdict is Verdict.NOT_DECIDED
+    assert among.interval[1] < evidence.Exists(margin=0.5).judge(happened).interval[1]
+
+
+def test_at_least_is_said_of_what_is_not_smaller():
+    judge = evidence.AtLeast(margin=0.02, unit="points", scale=100, digits=0)
+    assert judge.judge([0.5, 0.51, 0.49]).verdict is Verdict.HOLDS
+    assert judge.judge([0.001, -0.001, 0.0]).verdict is Verdict.HOLDS
+    assert judge.judge([-0.5, -0.51, -0.49]).reading is evidence.Reading.SMALLER
+    assert judge.judge([0.5, -0.5, 0.1]).verdict is Verdict.NOT_DECIDED
+    assert judge.judge([0.5, 0.51, 0.49]).margin == "−2 points"
+    assert evidence.AtLeast(margin=2, ratio=True).judge([1.0, 1.1, 0.9]).margin == "× 0.50"
 
 
 @pytest.mark.parametrize("data", [([], []), ([1.0], [0.0])])

@@ -144,13 +144,21 @@ class _Mean(Judge):
         if self.margin < (1 if self.ratio else 0):
             raise ValueError(f"a margin is at least {'1, as a factor' if self.ratio else 0}, but {self.margin} came")
 
-    def judge(self, a: Sequence[float], b: Sequence[float] | float | None = None, noise: float = 0) -> Outcome:
+    def judge(
+        self,
+        a: Sequence[float],
+        b: Sequence[float] | float | None = None,
+        noise: float = 0,
+        shared: float = 0,
+    ) -> Outcome:
         """The verdict on "a is larger than b", or "a is like b", from one number a seed; one seed decides nothing.
 
         Args:
             a: Measurements.
             b: With the same seeds; or one number to compare with, 0 (or 1, for a ratio) if none is given.
             noise: The margin is at least this: what two runs of the same function differ by.
+            shared: Standard error that all seeds have in common, of test images that they share, say, and that their
+                spread does not show; of the logarithm, for a ratio.
 
         Raises:
             ValueError: There are not as many of one as of the other, or a number is not finite or, for a ratio, not
@@ -170,7 +178,7 @@ class _Mean(Judge):
                 Verdict.NOT_DECIDED, f"{len(a)} seed{'s' * (len(a) != 1)} left", self._margin_shown(back(margin)), ""
             )
         differences = [to(u) - to(v) for u, v in zip(a, b, strict=True)]
-        mean, half, seen = _t_interval(differences)
+        mean, half, seen = _t_interval(differences, shared)
         low, high = mean - half, mean + half
         verdict, reading = self._rule(low, high, margin)
         return Outcome(
@@ -218,6 +226,18 @@ class Alike(_Mean):
         return f"{'× or ÷' if self.ratio else '±'} {self._number(margin)} {self.unit}".rstrip()
 
 
+class AtLeast(_Mean):
+    """Judges "a is as large as b, or larger": not smaller by more than the margin."""
+
+    def _rule(self, low: float, high: float, margin: float) -> tuple[Verdict, Reading]:
+        if low > -margin:
+            return Verdict.HOLDS, Reading.NONE
+        return (Verdict.DOES_NOT_HOLD, Reading.SMALLER) if high < -margin else (Verdict.NOT_DECIDED, Reading.NONE)
+
+    def _margin_shown(self, margin: float) -> str:
+        return self._shown(1 / margin if self.ratio else -margin)
+
+
 def _larger(low: float, high: float, margin: float) -> tuple[Verdict, Reading]:
     """What an interval says of "larger by more than the margin"."""
     if low > margin:
@@ -229,11 +249,11 @@ def _larger(low: float, high: float, margin: float) -> tuple[Verdict, Reading]:
     return Verdict.DOES_NOT_HOLD, Reading.NEGLIGIBLE if low > -margin else Reading.NOT_LARGER
 
 
-def _t_interval(values: Sequence[float]) -> tuple[float, float, float]:
+def _t_interval(values: Sequence[float], shared: float = 0) -> tuple[float, float, float]:
     """Mean, half the width of its interval, and how far beyond the margin an effect is found four times out of five."""
     from scipy.stats import t
 
-    error, free = statistics.stdev(values) / math.sqrt(len(values)), len(values) - 1
+    error, free = math.hypot(statistics.stdev(values) / math.sqrt(len(values)), shared), len(values) - 1
     half = t.ppf((1 + LEVEL) / 2, free) * error
     return statistics.mean(values), half, half + t.ppf(FOUR_OF_FIVE, free) * error
 
@@ -245,10 +265,13 @@ class Often(Judge):
     Attributes:
         margin: The share.
         unit: What is counted.
+        among: Of how many conditions the one may be picked in which it happened most often. With more than one, each
+            interval is wider, so that all of them together are right in 95% of the cases (Bonferroni).
     """
 
     margin: float
     unit: str = "runs"
+    among: int = 1
 
     def judge(self, happened: Sequence[bool]) -> Outcome:
         """The verdict, from what happened in each run."""
@@ -257,7 +280,7 @@ class Often(Judge):
         count, runs = sum(map(bool, happened)), len(happened)
         if not runs:
             raise ValueError("expected at least one run, but none came")
-        interval = lambda k: binomtest(k, runs).proportion_ci(LEVEL, method="exact")
+        interval = lambda k: binomtest(k, runs).proportion_ci(1 - (1 - LEVEL) / self.among, method="exact")
         low, high = interval(count)
         seen = next((k for k in range(runs + 1) if interval(k).low > self.margin), None)
         often = f"{beta.ppf(FOUR_OF_FIVE, seen, runs - seen + 1):.0%}" if seen else ""

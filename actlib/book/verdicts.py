@@ -15,9 +15,18 @@ RECORD = "application/vnd.actlib.verdicts+json"
 
 
 def outcomes(*claims: Claim) -> Table:
-    """What was found of claims under each condition, and the smallest effect that so many seeds would have found."""
-    rows = [[o.condition, o.effect, o.visible or "—", o.verdict] for claim in claims for o in claim.outcomes.values()]
-    return Table(["condition", "effect (95% interval)", "detectable from", "verdict"], rows)
+    """What was found under each condition, and the smallest effect that so many seeds would have found.
+
+    Args:
+        claims: Of several, each is named in front of its conditions.
+    """
+    header = ["condition", "effect (95% interval)", "detectable from", "verdict"]
+    rows = []
+    for claim in claims:
+        for place, o in enumerate(claim.outcomes.values()):
+            named = [] if len(claims) == 1 else [claim.says if place == 0 else ""]
+            rows.append([*named, o.condition, o.effect, o.visible or "—", o.verdict])
+    return Table(header if len(claims) == 1 else ["claim", *header], rows)
 
 
 class VerdictTable(Table):
