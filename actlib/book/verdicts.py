@@ -88,10 +88,10 @@ class Trial:
     Attributes:
         chapter: Name of the chapter's file, without its ending.
         title: Its heading.
+        key: The claim's key within the chapter.
         claim: What is said.
         measured: What was found.
         verdict: The verdict.
-        key: The claim's key within the chapter.
         ruling: The verdict; where it depends, on what.
         conditions: The verdict under each condition.
         words: The words of each condition.
@@ -135,12 +135,12 @@ def store(book: pathlib.Path, file: pathlib.Path = FILE) -> None:
 
 
 def find(trials: Sequence[Trial], chapter: str, key: str) -> Trial:
-    """A chapter's claim of this key; where its claims have no keys yet, the one that contains these words.
+    """A chapter's claim of this key.
 
     Raises:
         LookupError: There is none, or more than one.
     """
-    found = [t for t in trials if t.chapter == chapter and (t.key == key or (not t.key and key in t.claim))]
+    found = [t for t in trials if (t.chapter, t.key) == (chapter, key)]
     if len(found) != 1:
         raise LookupError(f"expected one claim {key!r} of {chapter}, but there are {len(found)}")
     return found[0]
@@ -153,10 +153,10 @@ def of(book: pathlib.Path) -> list[Trial]:
         book: The folder of the chapters.
 
     Raises:
-        LookupError: A chapter on a function has no such table.
+        LookupError: A chapter from 0 to 10 has no such table.
     """
     trials = []
-    for file in sorted(book.glob("0[0-9]_*.ipynb")):
+    for file in sorted([*book.glob("0[0-9]_*.ipynb"), *book.glob("10_*.ipynb")]):
         found = read(file.stem, json.loads(file.read_text(encoding="utf-8"))["cells"])
         if not found:
             raise LookupError(f"{file} has no table of verdicts")
@@ -173,17 +173,6 @@ def read(chapter: str, cells: Sequence[Mapping]) -> list[Trial]:
     """
     title = next("".join(c["source"]) for c in cells if c["cell_type"] == "markdown").splitlines()[0]
     outputs = [o.get("data", {}) for c in cells for o in c.get("outputs", [])]
-    rows = [row for data in outputs for row in data.get(RECORD, [])] or _older(outputs)
+    rows = [row for data in outputs for row in data.get(RECORD, [])]
     return [Trial.of({"chapter": chapter, "title": title.removeprefix("# ")} | row) for row in rows]
 
-
-def _older(outputs: Sequence[Mapping]) -> list[dict]:
-    """Rows of tables that carry no record: those of `verdict`."""
-    shown = ["".join(data.get("text/plain", [])) for data in outputs]
-    tables = [[line.split(" | ") for line in text.splitlines()[1:]] for text in shown]
-    of_verdicts = [table for table in tables if all(row[-1] in set(Verdict) for row in table)]
-    return [
-        {"claim": row[0], "measured": row[-2], "verdict": Verdict(row[-1]).name}
-        for table in of_verdicts
-        for row in table
-    ]
