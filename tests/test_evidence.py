@@ -46,15 +46,6 @@ def _chapter(folder, name, *tables):
     (folder / f"{name}.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
 
 
-def test_verdicts_are_read_from_the_tables_of_the_chapters(tmp_path):
-    measured = ["what | number", "speed | 3"]
-    table = ["claim | experiment | measured | verdict", "is fast | a race | 3 of 5 | holds in part"]
-    _chapter(tmp_path, "01_function", measured, table)
-    _chapter(tmp_path, "11_no_function", table)
-    (trial,) = verdicts.of(tmp_path)
-    assert trial == verdicts.Trial("01_function", "A heading", "is fast", "3 of 5", "holds in part")
-
-
 def test_chapter_without_verdicts_is_named(tmp_path):
     _chapter(tmp_path, "01_function", ["what | number", "speed | 3"])
     with pytest.raises(LookupError, match="01_function"):

@@ -51,19 +51,16 @@ class Arrow:
         return trial.conditions[self.condition] if self.condition else trial.verdict
 
     def words(self, trials: Sequence[verdicts.Trial]) -> Words:
-        """What to take, and why."""
+        """What to take, and why; where it depends, on what."""
         match self.verdict(trials):
             case Verdict.HOLDS | Verdict.PROVED:
                 return self.holds
             case Verdict.DOES_NOT_HOLD | Verdict.REFUTED:
                 return self.fails
+            case Verdict.DEPENDS:
+                take, why = self.open
+                return take, f"{why} ({by_verdict(self.trial(trials))})"
         return self.open
-
-    def evidence(self, trials: Sequence[verdicts.Trial]) -> list:
-        """A row that names the claim, the condition, the verdict and the chapter."""
-        trial = self.trial(trials)
-        under = trial.words[self.condition] if self.condition else by_verdict(trial)
-        return [trial.claim, under, self.verdict(trials), link(trial)]
 
 
 def link(trial: verdicts.Trial) -> str:
@@ -91,8 +88,9 @@ class Chart(Table):
     def __init__(self, arrows: Mapping[str, Sequence[Arrow]], trials: Sequence[verdicts.Trial]):
         self.groups = {
             question: [
-                (a.where, why, link(a.trial(trials)), a.verdict(trials), take)
+                (a.where, why, link(t) + (f", {t.words[a.condition]}" if a.condition else ""), a.verdict(trials), take)
                 for a in group
+                for t in [a.trial(trials)]
                 for take, why in [a.words(trials)]
             ]
             for question, group in arrows.items()
