@@ -272,7 +272,9 @@ def execute(folder):
                 break
             before = verdicts.FILE.read_bytes()
             verdicts.store(path.parent)  # which later chapters look back on, and one that does so on itself, too
-            again = verdicts.FILE.read_bytes() != before and any("verdicts.stored()" in c.source for c in notebook.cells)
+            again = verdicts.FILE.read_bytes() != before and any(
+                "verdicts.stored()" in c.source for c in notebook.cells
+            )
 
 
 class UsageError(Exception):

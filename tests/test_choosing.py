@@ -27,7 +27,7 @@ ALL = [arrow for group in arrows().values() for arrow in group]
 def made_up(arrow, verdict):
     """The claim that an arrow leans on, with another verdict."""
     trial = arrow.trial(verdicts.stored())
-    conditions = {condition: verdict for condition in trial.conditions}
+    conditions = dict.fromkeys(trial.conditions, verdict)
     return [dataclasses.replace(trial, verdict=verdict, conditions=conditions)]
 
 

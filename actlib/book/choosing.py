@@ -102,8 +102,9 @@ class Chart(Table):
         super().__init__(["where", "why", "take"], rows)
 
     def _repr_html_(self):
+        head = '<tr><th scope="rowgroup" colspan="3">{}</th></tr>'
         bodies = [
-            f'<tbody><tr><th scope="rowgroup" colspan="3">{cell(question)[0]}</th></tr>{"".join(map(_row, group))}</tbody>'
+            f"<tbody>{head.format(cell(question)[0])}{''.join(map(_row, group))}</tbody>"
             for question, group in self.groups.items()
         ]
         return self._page("act-table act-chart", self.header, bodies)

@@ -175,4 +175,3 @@ def read(chapter: str, cells: Sequence[Mapping]) -> list[Trial]:
     outputs = [o.get("data", {}) for c in cells for o in c.get("outputs", [])]
     rows = [row for data in outputs for row in data.get(RECORD, [])]
     return [Trial.of({"chapter": chapter, "title": title.removeprefix("# ")} | row) for row in rows]
-
