@@ -260,14 +260,21 @@ def execute(folder):
     from actlib.book import verdicts
 
     for path in sorted(pathlib.Path(folder).glob("*.ipynb")):
-        notebook = nbformat.read(path, nbformat.NO_CONVERT)
-        metadata = dict(notebook.metadata)
-        nbclient.execute(notebook, cwd=path.parent, timeout=None, record_timing=False, coalesce_streams=True)
-        notebook.metadata = metadata
-        path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
-        print(path, flush=True)
-        if path.parent == ROOT / "book":
-            verdicts.store(path.parent)  # which later chapters look back on
+        again = True
+        while again:
+            notebook = nbformat.read(path, nbformat.NO_CONVERT)
+            metadata = dict(notebook.metadata)
+            nbclient.execute(notebook, cwd=path.parent, timeout=None, record_timing=False, coalesce_streams=True)
+            notebook.metadata = metadata
+            path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+            print(path, flush=True)
+            if path.parent != ROOT / "book":
+                break
+            before = verdicts.FILE.read_bytes()
+            verdicts.store(path.parent)  # which later chapters look back on, and one that does so on itself, too
+            again = verdicts.FILE.read_bytes() != before and any(
+                "verdicts.stored()" in c.source for c in notebook.cells
+            )
 
 
 class UsageError(Exception):

@@ -95,12 +95,14 @@ def test_an_infinite_error_is_marked():
 
 
 def test_table_typesets_formulas_marks_verdicts_and_escapes_text():
-    table = tables.Table(["claim", "value"], [["a < b", x**2], ["`f(x)`", evidence.IN_PART], ["n", 12345], ["r", 0.5]])
+    table = tables.Table(
+        ["claim", "value"], [["a < b", x**2], ["`f(x)`", evidence.Verdict.DEPENDS], ["n", 12345], ["r", 0.5]]
+    )
     soup = bs4.BeautifulSoup(table._repr_html_(), "html.parser")
     cells = [(cell.text, cell.get("class")) for cell in soup.select("tbody td")]
     assert cells == [
         (r"\(x^{2}\)", ["act-math"]),
-        ("holds in part", ["act-part"]),
+        ("depends", ["act-part"]),
         ("12,345", ["act-number"]),
         ("0.5", ["act-number"]),
     ]

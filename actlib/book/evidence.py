@@ -43,7 +43,6 @@ class Verdict(StrEnum):
     DEPENDS = "depends"
     PROVED = "proved"
     REFUTED = "refuted"
-    IN_PART = "holds in part"
 
     @property
     def style(self) -> str:
@@ -58,7 +57,6 @@ _STYLES = {
     "DEPENDS": "act-part",
     "PROVED": "act-proved",
     "REFUTED": "act-refuted",
-    "IN_PART": "act-part",
 }
 
 
@@ -115,7 +113,7 @@ class Judge:
     """What judges share."""
 
     def combine(self, verdicts: Sequence[Verdict]) -> Verdict:
-        """The claim's verdict from those of its conditions: theirs if they agree; open if it holds under none of them."""
+        """The claim's verdict from those of its conditions: theirs if they agree; open if it holds under none."""
         if len(set(verdicts)) == 1:
             return verdicts[0]
         shown = {Verdict.HOLDS, Verdict.PROVED} & set(verdicts)
@@ -438,34 +436,9 @@ def ruling(verdict: Verdict, conditions: Mapping[str, Verdict]) -> str:
     under: dict[Verdict, list[str]] = {}
     for words, found in conditions.items():
         under.setdefault(found, []).append(words)
-    return "; ".join(f"{found} ({'; '.join(words)})" for found, words in under.items())
-
-
-HOLDS, IN_PART, FAILS = VERDICTS = (Verdict.HOLDS, Verdict.IN_PART, Verdict.DOES_NOT_HOLD)
-
-
-def verdict(findings: Sequence[bool]) -> Verdict:
-    """What measured findings, each for or against a claim, make of it: it holds, holds in part, or does not hold."""
-    return HOLDS if all(findings) else IN_PART if any(findings) else FAILS
+    return "; ".join(f"{found}: {', '.join(f'“{w}”' for w in words)}" for found, words in under.items())
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
     """Mean and standard deviation over the seeds, as a reader wants them: 0.234 ± 0.001."""
     return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
-
-
-def clearly_above(larger: Sequence[float], smaller: Sequence[float]) -> bool:
-    """Whether the one is above the other, seed by seed, by more than chance explains.
-
-    A paired t-test, one-sided, at the level of 2.5%. Where it is False, noise could turn the order.
-
-    Args:
-        larger: One measurement a seed.
-        smaller: The other measurement, with the same seeds.
-    """
-    from scipy.stats import ttest_rel
-
-    differences = [a - b for a, b in zip(larger, smaller, strict=True)]
-    if max(differences) - min(differences) < 1e-12:  # no spread: no test is needed, and none is possible
-        return differences[0] > 0
-    return bool(ttest_rel(larger, smaller, alternative="greater").pvalue < 0.025)

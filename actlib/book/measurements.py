@@ -176,6 +176,7 @@ class Results:
         rows: The times.
         memory: Bytes kept for backward, and peak bytes.
         bars: What the library sets itself to reach, beside what was measured.
+        pages: Where memory came from on a CPU: "reused", "fresh" or "default"; empty where that was not written down.
     """
 
     device: str
@@ -186,6 +187,7 @@ class Results:
     rows: list[dict] = field(repr=False)
     memory: list[dict] = field(repr=False)
     bars: list[dict] = field(repr=False)
+    pages: str = ""
 
     @property
     def functions(self) -> list[str]:
@@ -245,7 +247,8 @@ def stored_results(results: pathlib.Path | str = SPEED) -> list[Results]:
         report = json.loads(file.read_text(encoding="utf-8"))
         gpu = any("seconds" in row for row in report["rows"])
         lists = {name: report.get(name, []) for name in ("missing", "rows", "memory", "bars")}
-        found.append(Results(report["device"], gpu, report.get("date", ""), report.get("versions", {}), **lists))
+        about = {name: report.get(name) or "" for name in ("date", "pages")}
+        found.append(Results(report["device"], gpu, versions=report.get("versions", {}), **about, **lists))
     return sorted(found, key=lambda r: r.gpu)
 
 

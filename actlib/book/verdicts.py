@@ -104,12 +104,11 @@ class Sayings(Table):
         super().__init__(["what is said", "tested as", "depending on", "verdict"], rows)
 
     def _repr_html_(self):
-        head = '<tr><th scope="rowgroup" colspan="3">{}</th></tr>'
-        bodies = (
-            f"<tbody>{head.format(cell(rows[0][0])[0])}{''.join(_row([*row[:3], '—', row[3]], False) for row in rows)}</tbody>"
-            for rows in grouped(self.rows)
-        )
-        return self._page("act-table act-verdicts", self.header[1:], bodies)
+        return self._page("act-table act-verdicts", self.header[1:], map(self._body, grouped(self.rows)))
+
+    def _body(self, rows: Sequence[Sequence]) -> str:
+        head = f'<tr><th scope="rowgroup" colspan="3">{cell(rows[0][0])[0]}</th></tr>'
+        return f"<tbody>{head}{''.join(_row([*row[:3], '—', row[3]], False) for row in rows)}</tbody>"
 
 
 def grouped(rows: Iterable[Sequence]) -> list[list[Sequence]]:
@@ -146,9 +145,9 @@ class Trial:
     Attributes:
         chapter: Name of the chapter's file, without its ending.
         title: Its heading.
+        key: The claim's key within the chapter.
         claim: What is said.
         verdict: The verdict.
-        key: The claim's key within the chapter.
         conditions: The verdict under each condition.
         words: The words of each condition.
         effects: What was found under each condition.
@@ -216,10 +215,10 @@ def of(book: pathlib.Path) -> list[Trial]:
         book: The folder of the chapters.
 
     Raises:
-        LookupError: A chapter on a function has no such table.
+        LookupError: A chapter from 0 to 10 has no such table.
     """
     trials = []
-    for file in sorted(book.glob("0[0-9]_*.ipynb")):
+    for file in sorted([*book.glob("0[0-9]_*.ipynb"), *book.glob("10_*.ipynb")]):
         found = read(file.stem, json.loads(file.read_text(encoding="utf-8"))["cells"])
         if not found:
             raise LookupError(f"{file} has no table of verdicts")
@@ -238,4 +237,3 @@ def read(chapter: str, cells: Sequence[Mapping]) -> list[Trial]:
     outputs = [o.get("data", {}) for c in cells for o in c.get("outputs", [])]
     rows = [row for data in outputs for row in data.get(RECORD, [])]
     return [Trial.of({"chapter": chapter, "title": title.removeprefix("# ")} | row) for row in rows]
-

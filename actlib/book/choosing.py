@@ -1,0 +1,119 @@
+"""A chart of how to choose, whose every arrow leads from a place in a network to a function by way of a verdict.
+
+What an arrow says is looked up, not copied: it has words for a claim that holds, for one that does not hold, and for
+one that is not decided or depends on its conditions. Where a chapter's verdict changes, so does the advice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from actlib.book import verdicts
+from actlib.book.evidence import Verdict
+from actlib.book.tables import Table, cell
+
+Words = tuple[str, str]
+"""What to take, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrow:
+    """From a place to a function.
+
+    Attributes:
+        where: The place, in words.
+        chapter: Name of the file of the chapter that has tested the claim, without its ending.
+        key: The claim's key.
+        condition: The key of the condition that counts; empty for the claim's verdict as a whole.
+        holds: What to take and why, if the claim holds or is proved.
+        fails: Likewise, if it does not hold or is refuted.
+        open: Likewise, if it is not decided, or depends on its conditions.
+    """
+
+    where: str
+    chapter: str
+    key: str
+    condition: str = ""
+    holds: Words
+    fails: Words
+    open: Words
+
+    def trial(self, trials: Sequence[verdicts.Trial]) -> verdicts.Trial:
+        """The claim."""
+        return verdicts.find(trials, self.chapter, self.key)
+
+    def verdict(self, trials: Sequence[verdicts.Trial]) -> Verdict:
+        """What has become of it, under the condition that counts.
+
+        Raises:
+            LookupError: There is no such claim, or it has no such condition.
+        """
+        trial = self.trial(trials)
+        return trial.conditions[self.condition] if self.condition else trial.verdict
+
+    def words(self, trials: Sequence[verdicts.Trial]) -> Words:
+        """What to take, and why; where it depends, on what."""
+        match self.verdict(trials):
+            case Verdict.HOLDS | Verdict.PROVED:
+                return self.holds
+            case Verdict.DOES_NOT_HOLD | Verdict.REFUTED:
+                return self.fails
+            case Verdict.DEPENDS:
+                take, why = self.open
+                return take, f"{why} ({by_verdict(self.trial(trials))})"
+        return self.open
+
+
+def link(trial: verdicts.Trial) -> str:
+    """Where a chapter has its verdicts, as `Table` takes it."""
+    return f"[{trial.title}]({trial.chapter}.html#{'verdicts' if trial.chapter.startswith('00') else 'the-verdicts'})"
+
+
+def by_verdict(trial: verdicts.Trial) -> str:
+    """A claim's conditions in words, sorted by what was found under them where that differs."""
+    groups: dict[Verdict, list[str]] = {}
+    for condition, verdict in trial.conditions.items():
+        groups.setdefault(verdict, []).append(trial.words[condition])
+    lists = {verdict: " · ".join(words) for verdict, words in groups.items()}
+    return "; ".join(f"{v}: {words}" for v, words in lists.items()) if len(lists) > 1 else next(iter(lists.values()))
+
+
+class Chart(Table):
+    """Arrows from places to functions, in groups under a question each.
+
+    Args:
+        arrows: By the question that leads to them.
+        trials: The claims of the chapters, as `verdicts.stored` gives them.
+    """
+
+    def __init__(self, arrows: Mapping[str, Sequence[Arrow]], trials: Sequence[verdicts.Trial]):
+        self.groups = {
+            question: [
+                (a.where, why, link(t) + (f", {t.words[a.condition]}" if a.condition else ""), a.verdict(trials), take)
+                for a in group
+                for t in [a.trial(trials)]
+                for take, why in [a.words(trials)]
+            ]
+            for question, group in arrows.items()
+        }
+        rows = []
+        for question, group in self.groups.items():
+            rows.append([question, "", ""])
+            rows += [[where, f"{why} ({at}: {verdict})", take] for where, why, at, verdict, take in group]
+        super().__init__(["where", "why", "take"], rows)
+
+    def _repr_html_(self):
+        head = '<tr><th scope="rowgroup" colspan="3">{}</th></tr>'
+        bodies = [
+            f"<tbody>{head.format(cell(question)[0])}{''.join(map(_row, group))}</tbody>"
+            for question, group in self.groups.items()
+        ]
+        return self._page("act-table act-chart", self.header, bodies)
+
+
+def _row(row: Sequence) -> str:
+    where, why, at, verdict, take = row
+    found = f'<em>{cell(at)[0]}: <strong class="{verdict.style}">{verdict}</strong></em>'
+    return (
+        f'<tr><th scope="row">{cell(where)[0]}</th><td>{cell(why)[0]}<br/>{found}</td>'
+        f"<td><strong>{cell(take)[0]}</strong></td></tr>"
+    )
