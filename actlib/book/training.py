@@ -298,7 +298,7 @@ def round_weights(weights: Iterable[Tensor]) -> None:
     with torch.no_grad():
         for weight in weights:
             large = weight * (2**33 + 1)
-            weight.copy_(large - (large - weight))
+            torch.sub(large, large - weight, out=weight)
 
 
 def train(
