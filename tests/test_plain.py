@@ -378,7 +378,7 @@ def test_table_becomes_markdown():
         "",
         "|  | formula | count | verdict |",
         "| :-- | :-- | --: | :-- |",
-        r"| \|x\|\_1 | $\left\vert {x}\right\vert $ | 1,234 | " "**◐\u00a0holds\u00a0in\u00a0part** |",
+        r"| \|x\|\_1 | $\left\vert {x}\right\vert $ | 1,234 | " "**◐\u00a0depends** |",
         r"| `a\|b` | $\left[\begin{matrix}x & 1\end{matrix}\right]$ | 5 | [see](01_x.ipynb) \$ \* |",
     ]
 

@@ -65,7 +65,7 @@ class Arrow:
 
 def link(trial: verdicts.Trial) -> str:
     """Where a chapter has its verdicts, as `Table` takes it."""
-    return f"[{trial.title}]({trial.chapter}.html#{'verdicts' if trial.chapter.startswith('00') else 'the-verdicts'})"
+    return f"[{trial.title}]({verdicts.place(trial.chapter)})"
 
 
 def by_verdict(trial: verdicts.Trial) -> str:

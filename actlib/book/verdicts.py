@@ -73,7 +73,7 @@ class Found(Table):
     def __init__(self, *trials: "Trial"):
         rows = []
         for t in trials:
-            first = f"{t.claim} ([{t.title}]({t.chapter}.html#the-verdicts))"
+            first = f"{t.claim} ([{t.title}]({place(t.chapter)}))"
             if len(t.conditions) > 1:
                 rows.append([first, "", "", t.verdict])
                 first = ""
@@ -109,6 +109,11 @@ class Sayings(Table):
     def _body(self, rows: Sequence[Sequence]) -> str:
         head = f'<tr><th scope="rowgroup" colspan="3">{cell(rows[0][0])[0]}</th></tr>'
         return f"<tbody>{head}{''.join(_row([*row[:3], '—', row[3]], False) for row in rows)}</tbody>"
+
+
+def place(chapter: str) -> str:
+    """Where a chapter's table of verdicts stands in the book."""
+    return f"{chapter}.html#{'verdicts' if chapter.startswith('00') else 'the-verdicts'}"
 
 
 def grouped(rows: Iterable[Sequence]) -> list[list[Sequence]]:
