@@ -263,8 +263,7 @@ class Elementwise:
                     return [results] if len(self._like) == 1 else list(results)
             if x.is_cpu and not (llvm_runner() and x.dtype in llvm_runner().DTYPES):
                 compute = torch.float64  # no kernel, no fused steps: next to zeros float32 would lose too much
-            if self._needs_double and x.device.type != "mps":  # which has no float64
-                compute = torch.float64
+            compute = self._wide_enough(compute, x)
             in_memory = torch_runner.resolved(arguments)
             if in_memory is not None:
                 return self._run(in_memory)
@@ -275,9 +274,12 @@ class Elementwise:
         like = arguments[len(self.inputs) - 1]
         compute = torch_runner.compute_dtype(like.dtype)
         dtypes = [compute if k is None else arguments[k].dtype for k in self._like]
-        if self._needs_double and like.device.type != "mps":
-            compute = torch.float64
+        compute = self._wide_enough(compute, like)
         return torch_runner.evaluate(self._differentiable, self._as_tensors(arguments), like, dtypes, compute)
+
+    def _wide_enough(self, compute: torch.dtype, like: Tensor) -> torch.dtype:
+        """The type in which torch operations compute."""
+        return torch.float64 if self._needs_double and like.device.type != "mps" else compute  # which has no float64
 
     def _as_tensors(self, arguments: Sequence[Tensor | float]) -> Sequence[Tensor | float]:
         """The arguments, numbers among them as tensors where the torch function would not take them as they are."""

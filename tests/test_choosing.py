@@ -64,7 +64,7 @@ def test_an_arrow_that_depends_says_on_what():
     trials = [dataclasses.replace(trial, conditions=found)]
     sure, open_ = ("this", "it is"), ("either", "it may be")
     arrow = choosing.Arrow(where="here", chapter="01_a", key="is", holds=sure, fails=sure, open=open_)
-    assert arrow.words(trials) == ("either", "it may be (holds: in the one case; not decided: in the other)")
+    assert arrow.words(trials) == ("either", "it may be (holds: “in the one case”; not decided: “in the other”)")
     with pytest.raises(KeyError):
         dataclasses.replace(arrow, condition="three").words(trials)
 

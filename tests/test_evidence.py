@@ -157,7 +157,7 @@ def test_table_of_verdicts_is_read_back(tmp_path):
         Verdict.PROVED,
         {"always": "its slope is positive"},
     )
-    assert (first.ruling, second.ruling) == tuple(claim.ruling for claim in judged())
+    assert first.by_verdict() == judged()[0].ruling
     verdicts.store(tmp_path, tmp_path / "kept.json")
     assert verdicts.stored(tmp_path / "kept.json") == [first, second]
 
@@ -175,7 +175,7 @@ def test_claims_are_looked_back_on():
     assert found._repr_html_().count("<tbody>") == 2
     said = verdicts.Sayings({"“good”": [first, second], "“steep”": [second]})
     assert [row[:3] for row in said.rows] == [
-        ["“good”", "it learns", first.ruling],
+        ["“good”", "it learns", first.by_verdict()],
         ["", "it rises", ""],
         ["“steep”", "it rises", ""],
     ]

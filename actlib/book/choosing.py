@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from actlib.book import verdicts
 from actlib.book.evidence import Verdict
-from actlib.book.tables import Table, cell
+from actlib.book.tables import Table, cell, group
 
 Words = tuple[str, str]
 """What to take, and why."""
@@ -59,22 +59,8 @@ class Arrow:
                 return self.fails
             case Verdict.DEPENDS:
                 take, why = self.open
-                return take, f"{why} ({by_verdict(self.trial(trials))})"
+                return take, f"{why} ({self.trial(trials).by_verdict()})"
         return self.open
-
-
-def link(trial: verdicts.Trial) -> str:
-    """Where a chapter has its verdicts, as `Table` takes it."""
-    return f"[{trial.title}]({verdicts.place(trial.chapter)})"
-
-
-def by_verdict(trial: verdicts.Trial) -> str:
-    """A claim's conditions in words, sorted by what was found under them where that differs."""
-    groups: dict[Verdict, list[str]] = {}
-    for condition, verdict in trial.conditions.items():
-        groups.setdefault(verdict, []).append(trial.words[condition])
-    lists = {verdict: " · ".join(words) for verdict, words in groups.items()}
-    return "; ".join(f"{v}: {words}" for v, words in lists.items()) if len(lists) > 1 else next(iter(lists.values()))
 
 
 class Chart(Table):
@@ -88,25 +74,21 @@ class Chart(Table):
     def __init__(self, arrows: Mapping[str, Sequence[Arrow]], trials: Sequence[verdicts.Trial]):
         self.groups = {
             question: [
-                (a.where, why, link(t) + (f", {t.words[a.condition]}" if a.condition else ""), a.verdict(trials), take)
-                for a in group
+                (a.where, why, t.link + (f", {t.words[a.condition]}" if a.condition else ""), a.verdict(trials), take)
+                for a in leading
                 for t in [a.trial(trials)]
                 for take, why in [a.words(trials)]
             ]
-            for question, group in arrows.items()
+            for question, leading in arrows.items()
         }
         rows = []
-        for question, group in self.groups.items():
+        for question, leading in self.groups.items():
             rows.append([question, "", ""])
-            rows += [[where, f"{why} ({at}: {verdict})", take] for where, why, at, verdict, take in group]
+            rows += [[where, f"{why} ({at}: {verdict})", take] for where, why, at, verdict, take in leading]
         super().__init__(["where", "why", "take"], rows)
 
     def _repr_html_(self):
-        head = '<tr><th scope="rowgroup" colspan="3">{}</th></tr>'
-        bodies = [
-            f"<tbody>{head.format(cell(question)[0])}{''.join(map(_row, group))}</tbody>"
-            for question, group in self.groups.items()
-        ]
+        bodies = (group(question, "".join(map(_row, arrows))) for question, arrows in self.groups.items())
         return self._page("act-table act-chart", self.header, bodies)
 
 

@@ -11,6 +11,7 @@ and `noise` is how far such a ratio is from one where the function is the same.
 
 import json
 import pathlib
+import statistics
 from dataclasses import dataclass, field
 
 from actlib.book.evidence import Alike
@@ -99,6 +100,10 @@ class FormulaCosts:
         """How many times as long as function b function a took, in each round; see `seconds`."""
         times = (self.seconds(name, elements, task, pages) for name in (a, b))
         return [one / other for one, other in zip(*times, strict=True)]
+
+    def mean_ratio(self, a: str, b: str, elements: int, task: str = "value", pages: str = "reused") -> str:
+        """The geometric mean of `ratio` over the rounds, as a table shows it."""
+        return f"{statistics.geometric_mean(self.ratio(a, b, elements, task, pages)):.2f}"
 
     def noise(self, elements: int, task: str = "value", pages: str = "reused") -> list[float]:
         """Time of PyTorch's ReLU over that of the same function in another turn, in each round; see `seconds`."""

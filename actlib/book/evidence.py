@@ -426,17 +426,17 @@ class Claim:
     @property
     def ruling(self) -> str:
         """The verdict; where it depends, on what."""
-        return ruling(self.verdict, {words: self.outcomes[c].verdict for c, words in self.conditions.items()})
+        if self.verdict is not Verdict.DEPENDS:
+            return str(self.verdict)
+        return by_verdict({words: self.outcomes[c].verdict for c, words in self.conditions.items()})
 
 
-def ruling(verdict: Verdict, conditions: Mapping[str, Verdict]) -> str:
-    """A claim's verdict; where it depends, the verdicts with the conditions under which they were reached."""
-    if verdict is not Verdict.DEPENDS:
-        return str(verdict)
+def by_verdict(conditions: Mapping[str, Verdict]) -> str:
+    """Conditions, by their words, sorted by what was found under them."""
     under: dict[Verdict, list[str]] = {}
     for words, found in conditions.items():
-        under.setdefault(found, []).append(words)
-    return "; ".join(f"{found}: {', '.join(f'“{w}”' for w in words)}" for found, words in under.items())
+        under.setdefault(found, []).append(f"“{words}”")
+    return "; ".join(f"{found}: {', '.join(words)}" for found, words in under.items())
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:

@@ -83,6 +83,11 @@ def cell(value: object) -> tuple[str, str]:
     return re.sub(r"\[([^\]]+)\]\(([^\s)]+)\)", r'<a href="\2">\1</a>', text), getattr(value, "style", "")
 
 
+def group(head: object, rows: str) -> str:
+    """Rows of three columns under a heading that spans them."""
+    return f'<tbody><tr><th scope="rowgroup" colspan="3">{cell(head)[0]}</th></tr>{rows}</tbody>'
+
+
 def td(value: object) -> str:
     """A cell that is no header."""
     return f"<td{_class(value)}>{cell(value)[0]}</td>"

@@ -437,6 +437,10 @@ class Runs:
         model.load_state_dict({name: p[index] for name, p in self.parameters.items()})
         return model
 
+    def log_losses(self) -> np.ndarray:
+        """Powers of ten of the losses, by model and look; a run that has overflowed counts as ten."""
+        return np.log10(self.losses.nan_to_num(10, 10).clamp(1e-12, 10).numpy())
+
     def steps_to(self, score: float) -> list[float]:
         """For each model, after how many steps the score is first seen to be reached; infinity if never."""
         return [

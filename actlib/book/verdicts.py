@@ -5,9 +5,9 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from actlib.book.evidence import Claim, Verdict, ruling
+from actlib.book.evidence import Claim, Verdict, by_verdict
 from actlib.book.measurements import RESULTS
-from actlib.book.tables import Table, cell, td
+from actlib.book.tables import Table, cell, group, td
 
 FILE = RESULTS / "verdicts.json"
 RECORD = "application/vnd.actlib.verdicts+json"
@@ -73,7 +73,7 @@ class Found(Table):
     def __init__(self, *trials: "Trial"):
         rows = []
         for t in trials:
-            first = f"{t.claim} ([{t.title}]({place(t.chapter)}))"
+            first = f"{t.claim} ({t.link})"
             if len(t.conditions) > 1:
                 rows.append([first, "", "", t.verdict])
                 first = ""
@@ -97,7 +97,7 @@ class Sayings(Table):
 
     def __init__(self, said: Mapping[str, Sequence["Trial"]]):
         rows = [
-            ["" if i else words, t.claim, t.ruling if t.verdict is Verdict.DEPENDS else "", t.verdict]
+            ["" if i else words, t.claim, t.by_verdict() if t.verdict is Verdict.DEPENDS else "", t.verdict]
             for words, trials in said.items()
             for i, t in enumerate(trials)
         ]
@@ -107,13 +107,7 @@ class Sayings(Table):
         return self._page("act-table act-verdicts", self.header[1:], map(self._body, grouped(self.rows)))
 
     def _body(self, rows: Sequence[Sequence]) -> str:
-        head = f'<tr><th scope="rowgroup" colspan="3">{cell(rows[0][0])[0]}</th></tr>'
-        return f"<tbody>{head}{''.join(_row([*row[:3], '—', row[3]], False) for row in rows)}</tbody>"
-
-
-def place(chapter: str) -> str:
-    """Where a chapter's table of verdicts stands in the book."""
-    return f"{chapter}.html#{'verdicts' if chapter.startswith('00') else 'the-verdicts'}"
+        return group(rows[0][0], "".join(_row([*row[:3], "—", row[3]], False) for row in rows))
 
 
 def grouped(rows: Iterable[Sequence]) -> list[list[Sequence]]:
@@ -168,9 +162,13 @@ class Trial:
     effects: Mapping[str, str]
 
     @property
-    def ruling(self) -> str:
-        """The verdict; where it depends, on what."""
-        return ruling(self.verdict, {self.words[c]: verdict for c, verdict in self.conditions.items()})
+    def link(self) -> str:
+        """Its chapter's table of verdicts, as `Table` takes a link."""
+        return f"[{self.title}]({self.chapter}.html#the-verdicts)"
+
+    def by_verdict(self) -> str:
+        """Its conditions in words, sorted by what was found under them."""
+        return by_verdict({self.words[c]: verdict for c, verdict in self.conditions.items()})
 
     @classmethod
     def of(cls, row: Mapping) -> "Trial":

@@ -54,12 +54,9 @@ def question(stretched: Callable[[Scale, object, Symbol], object] = lambda _, fo
         @wraps(ask)
         def asked(expr: Expr, x: Symbol, *more, **named):
             expr = checked(expr, x)
-            known = scale(expr, x)
-            return (
-                ask(expr, x, *more, **named)
-                if known is None
-                else stretched(known, ask(known.formula, x, *more, **named), x)
-            )
+            if (known := scale(expr, x)) is None:
+                return ask(expr, x, *more, **named)
+            return stretched(known, ask(known.formula, x, *more, **named), x)
 
         return asked
 
@@ -147,7 +144,6 @@ def kinks(expr: Expr, x: Symbol) -> list[Kink]:
 
 def _kinks(expr: Expr, x: Symbol) -> list[Kink]:
     """The same, with nan for jumps that are none."""
-    expr = checked(expr, x)
     if not switching_functions(expr, x):
         pieces(expr, x)
         return []

@@ -25,6 +25,7 @@ from actlib.formula.analysis.results import (
     short,
     typeset,
 )
+from actlib.formula.analysis.scaling import scale
 from actlib.formula.analysis.stretches import cycle
 
 __all__ = ["Summary", "summary"]
@@ -128,8 +129,9 @@ def summary(expr: Expr, x: Symbol) -> Summary:
     """
     end = time.monotonic() + SECONDS - 1
     expr = checked(expr, x)
-    if cycle(expr, x) is None:
-        pieces(expr, x)
+    core = known.formula if (known := scale(expr, x)) else expr
+    if cycle(core, x) is None:
+        pieces(core, x)
     found = {}
     for field in fields(Summary):
         if field.name in ("expr", "x"):
