@@ -157,7 +157,8 @@ def test_table_of_verdicts_is_read_back(tmp_path):
         Verdict.PROVED,
         {"always": "its slope is positive"},
     )
-    assert first.by_verdict() == judged()[0].ruling
+    assert (first.ruling, second.ruling) == tuple(claim.ruling for claim in judged())
+    assert first.by_verdict() == first.ruling
     verdicts.store(tmp_path, tmp_path / "kept.json")
     assert verdicts.stored(tmp_path / "kept.json") == [first, second]
 

@@ -426,9 +426,12 @@ class Claim:
     @property
     def ruling(self) -> str:
         """The verdict; where it depends, on what."""
-        if self.verdict is not Verdict.DEPENDS:
-            return str(self.verdict)
-        return by_verdict({words: self.outcomes[c].verdict for c, words in self.conditions.items()})
+        return ruling(self.verdict, {words: self.outcomes[c].verdict for c, words in self.conditions.items()})
+
+
+def ruling(verdict: Verdict, conditions: Mapping[str, Verdict]) -> str:
+    """A claim's verdict; where it depends, the conditions by what was found under them."""
+    return by_verdict(conditions) if verdict is Verdict.DEPENDS else str(verdict)
 
 
 def by_verdict(conditions: Mapping[str, Verdict]) -> str:

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from actlib.book.evidence import Claim, Verdict, by_verdict
+from actlib.book.evidence import Claim, Verdict, by_verdict, ruling
 from actlib.book.measurements import RESULTS
 from actlib.book.tables import Table, cell, group, td
 
@@ -97,7 +97,7 @@ class Sayings(Table):
 
     def __init__(self, said: Mapping[str, Sequence["Trial"]]):
         rows = [
-            ["" if i else words, t.claim, t.by_verdict() if t.verdict is Verdict.DEPENDS else "", t.verdict]
+            ["" if i else words, t.claim, t.ruling if t.verdict is Verdict.DEPENDS else "", t.verdict]
             for words, trials in said.items()
             for i, t in enumerate(trials)
         ]
@@ -166,9 +166,17 @@ class Trial:
         """Its chapter's table of verdicts, as `Table` takes a link."""
         return f"[{self.title}]({self.chapter}.html#the-verdicts)"
 
+    @property
+    def ruling(self) -> str:
+        """The verdict; where it depends, on what."""
+        return ruling(self.verdict, self._found())
+
     def by_verdict(self) -> str:
         """Its conditions in words, sorted by what was found under them."""
-        return by_verdict({self.words[c]: verdict for c, verdict in self.conditions.items()})
+        return by_verdict(self._found())
+
+    def _found(self) -> dict[str, Verdict]:
+        return {self.words[c]: verdict for c, verdict in self.conditions.items()}
 
     @classmethod
     def of(cls, row: Mapping) -> "Trial":
