@@ -521,8 +521,7 @@ def train_side_by_side(
     like = copy.deepcopy(models[0])
     call = lambda p, b, x: torch.func.functional_call(like, (p, b), (x,))
     loss_of = lambda p, b, x, y: loss(call(p, b, x), y)
-    losses_and_gradients = torch.func.vmap(torch.func.grad_and_value(loss_of))
-    losses_alone = torch.func.vmap(loss_of)
+    losses_of = torch.func.vmap(loss_of)
     along = (None, None) if test else (0, 0)
     score_of = torch.func.vmap(lambda p, b, x, y: score(call(p, b, x), y), in_dims=(0, 0, *along))
     draws = [torch.Generator().manual_seed(seed) for seed in seeds] if batch else []
@@ -534,7 +533,7 @@ def train_side_by_side(
     def look(step: int) -> None:
         moments.append(step)
         with torch.no_grad():
-            losses.append(losses_alone(parameters, buffers, *data))
+            losses.append(losses_of(parameters, buffers, *data))
             if score:
                 scores.append(score_of(parameters, buffers, *(test or data)))
 
@@ -545,9 +544,11 @@ def train_side_by_side(
         if batch:
             rows = torch.stack([torch.randperm(data[0].shape[1], generator=g)[:batch] for g in draws])
             seen = tuple(part[torch.arange(count)[:, None], rows] for part in data)
-        gradients, _ = losses_and_gradients(parameters, buffers, *seen)
+        variables = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+        summed = losses_of(variables, buffers, *seen).sum()  # each parameter is one model's: its gradient is, too
+        gradients = torch.autograd.grad(summed, list(variables.values()), materialize_grads=True)
         share = min(10 * (step + 1), (steps - step) / 0.9) / steps if ramp else 1.0
-        for name, gradient in gradients.items():
+        for name, gradient in zip(parameters, gradients, strict=True):
             if optimiser == "momentum":
                 move = first[name].mul_(momentum).add_(gradient)
             else:
