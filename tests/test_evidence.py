@@ -174,13 +174,15 @@ def test_claims_are_looked_back_on():
         ["it rises ([A heading](01_function.html#the-verdicts))", "everywhere", Verdict.PROVED],
     ]
     assert found._repr_html_().count("<tbody>") == 2
-    said = verdicts.Sayings({"“good”": [first, second], "“steep”": [second]})
-    assert [row[:3] for row in said.rows] == [
-        ["“good”", "it learns", first.by_verdict()],
-        ["", "it rises", ""],
-        ["“steep”", "it rises", ""],
+    said = verdicts.Sayings({"“good”": [first, second], "“steep”": [second], "“new”": "see [there](page.html)"})
+    assert said.rows == [
+        ["“good”", "it learns", first.by_verdict(), Verdict.DEPENDS],
+        ["", "it rises", "", Verdict.PROVED],
+        ["“steep”", "it rises", "", Verdict.PROVED],
+        ["“new”", "see [there](page.html)", "", "—"],
     ]
-    assert said._repr_html_().count('scope="rowgroup"') == 2
+    assert said._repr_html_().count('scope="rowgroup"') == 3
+    assert '<a href="page.html">there</a>' in said._repr_html_()
 
 
 def test_outcomes_of_claims_are_listed():

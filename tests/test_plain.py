@@ -787,6 +787,13 @@ def test_unpublished_pages_lead_to_no_repository(site):
         assert page.select('.article-header-buttons a[href^="../notebooks/"]')
 
 
+def test_introduction_names_a_repository_where_there_is_one(site, published_site):
+    unpublished, published = ((s / "book" / "intro.html").read_text(encoding="utf-8") for s in (site, published_site))
+    for words in ("The rocket at the top of a chapter", "In a clone of the repository"):
+        assert words in published
+        assert words not in unpublished
+
+
 def test_every_page_names_the_licence(site):
     for path in (*NOTEBOOKS, pathlib.Path("intro"), pathlib.Path("glossary")):
         page = bs4.BeautifulSoup((site / "book" / f"{path.stem}.html").read_text(encoding="utf-8"), "html.parser")

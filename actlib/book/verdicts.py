@@ -92,15 +92,19 @@ class Sayings(Table):
     """What is said, each with the claims that test it and their verdicts.
 
     Args:
-        said: The claims, by what is said.
+        said: The claims, by what is said; a text where no claim tests it.
     """
 
-    def __init__(self, said: Mapping[str, Sequence["Trial"]]):
-        rows = [
-            ["" if i else words, t.claim, t.ruling if t.verdict is Verdict.DEPENDS else "", t.verdict]
-            for words, trials in said.items()
-            for i, t in enumerate(trials)
-        ]
+    def __init__(self, said: Mapping[str, Sequence["Trial"] | str]):
+        rows = []
+        for words, trials in said.items():
+            if isinstance(trials, str):
+                rows.append([words, trials, "", "—"])
+                continue
+            rows += [
+                ["" if i else words, t.claim, t.ruling if t.verdict is Verdict.DEPENDS else "", t.verdict]
+                for i, t in enumerate(trials)
+            ]
         super().__init__(["what is said", "tested as", "depending on", "verdict"], rows)
 
     def _repr_html_(self):

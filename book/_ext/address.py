@@ -2,6 +2,7 @@
 
 GitHub's workflows name the repository in the environment; elsewhere `repository: {url: ...}` in `_config.yml` does. The
 site is where GitHub's Pages put it unless SITE_URL, or `html_baseurl`, says otherwise. Unknown addresses give no links.
+Pages may say `only` where there is a `repository`, or GitHub's, from which a `rocket` starts.
 """
 
 import os
@@ -28,12 +29,15 @@ def pages(url: str) -> str:
     return f"https://{host}/" if name == host else f"https://{host}/{found[2]}/"
 
 
-def configure(app, config) -> None:  # noqa: ARG001
+def configure(app, config) -> None:
     """Tell theme and Sphinx what is known."""
     options = config.html_theme_options
     if url := repository(options):
         options.update(repository_url=url, use_repository_button=True)
         options.update(use_edit_page_button=True, use_issues_button=True)
+        app.tags.add("repository")
+        if url.startswith(GITHUB):
+            app.tags.add("rocket")
         if not re.search("github|gitlab|bitbucket", url):
             options["repository_provider"] = "github"
     site = config.html_baseurl or os.environ.get("SITE_URL") or pages(url)

@@ -96,7 +96,8 @@ def _svg(curves: list[np.ndarray], with_slope: bool) -> str:
         up = (TOP - np.clip(curve, BOTTOM - 2, TOP + 2)) / (TOP - BOTTOM) * height
         points = "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(across, up, strict=True))
         paths.append(f'<path class="{kind}" d="M{points}"/>')
-    return f'<svg viewBox="0 0 {width} {height}" aria-hidden="true" focusable="false">{"".join(paths)}</svg>'
+    window = f'viewBox="0 0 {width} {height}" style="overflow: hidden"'  # curves end at the edge
+    return f'<svg {window} aria-hidden="true" focusable="false">{"".join(paths)}</svg>'
 
 
 def setup(app):
