@@ -41,6 +41,23 @@ def test_words_of_an_arrow_change_with_its_verdict(arrow):
     assert said[Verdict.DEPENDS] not in (said[Verdict.HOLDS], said[Verdict.DOES_NOT_HOLD])
 
 
+@pytest.mark.parametrize("arrow", ALL, ids=lambda a: a.where)
+def test_advice_changes_with_the_verdict_or_says_what_else_it_leans_on(arrow):
+    takes = {arrow.words(made_up(arrow, v))[0] for v in (Verdict.HOLDS, Verdict.DOES_NOT_HOLD, Verdict.NOT_DECIDED)}
+    if arrow.anyhow:
+        assert len(takes) == 1
+        assert all(arrow.words(made_up(arrow, v))[1].startswith(arrow.anyhow) for v in Verdict)
+    else:
+        assert arrow.holds[0] != arrow.fails[0]
+
+
+@pytest.mark.parametrize("arrow", ALL, ids=lambda a: a.where)
+def test_an_arrow_leans_on_default_weights_where_they_were_tested(arrow):
+    conditions = arrow.trial(verdicts.stored()).conditions
+    defaults = [c for c in conditions if "default" in c.replace("-", " ").split()]
+    assert arrow.condition in (defaults or [""])
+
+
 def test_chart_shows_verdicts_and_leads_to_their_chapters():
     arrow = ALL[0]
     for verdict in (Verdict.HOLDS, Verdict.DOES_NOT_HOLD, Verdict.NOT_DECIDED):
@@ -65,8 +82,17 @@ def test_an_arrow_that_depends_says_on_what():
     sure, open_ = ("this", "it is"), ("either", "it may be")
     arrow = choosing.Arrow(where="here", chapter="01_a", key="is", holds=sure, fails=sure, open=open_)
     assert arrow.words(trials) == ("either", "it may be (holds: “in the one case”; not decided: “in the other”)")
+    assert dataclasses.replace(arrow, anyhow="so it is").words(trials)[1].startswith("so it is; it may be (")
     with pytest.raises(KeyError):
         dataclasses.replace(arrow, condition="three").words(trials)
+
+
+def test_many_conditions_are_counted():
+    found = dict(zip("abcd", (Verdict.HOLDS, Verdict.NOT_DECIDED, Verdict.HOLDS, Verdict.DOES_NOT_HOLD), strict=True))
+    trial = verdicts.Trial("01_a", "A", "it is", Verdict.DEPENDS, "is", found, {c: c for c in found}, {})
+    words = ("this", "it is")
+    arrow = choosing.Arrow(where="here", chapter="01_a", key="is", holds=words, fails=words, open=words)
+    assert arrow.words([trial])[1] == "it is (holds under 2, not decided under 1, does not hold under 1 of 4 conditions)"
 
 
 def test_chart_of_the_chapter_is_that_of_the_stored_verdicts():

@@ -1,9 +1,11 @@
 """A chart of how to choose, whose every arrow leads from a place in a network to a function by way of a verdict.
 
 What an arrow says is looked up, not copied: it has words for a claim that holds, for one that does not hold, and for
-one that is not decided or depends on its conditions. Where a chapter's verdict changes, so does the advice.
+one that is not decided or depends on its conditions. Where a chapter's verdict changes, so do the words. The advice
+changes with them, unless the arrow says what else it leans on.
 """
 
+import collections
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +15,8 @@ from actlib.book.tables import Table, cell, group
 
 Words = tuple[str, str]
 """What to take, and why."""
+FEW = 3
+"""Conditions that an arrow has room for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +27,12 @@ class Arrow:
         where: The place, in words.
         chapter: Name of the file of the chapter that has tested the claim, without its ending.
         key: The claim's key.
-        condition: The key of the condition that counts; empty for the claim's verdict as a whole.
+        condition: The key of the condition that counts: PyTorch's default weights, where the claim was tested with
+            them; empty for the claim's verdict as a whole.
         holds: What to take and why, if the claim holds or is proved.
         fails: Likewise, if it does not hold or is refuted.
         open: Likewise, if it is not decided, or depends on its conditions.
+        anyhow: What the advice leans on, if it is the same whatever the verdict.
     """
 
     where: str
@@ -36,6 +42,7 @@ class Arrow:
     holds: Words
     fails: Words
     open: Words
+    anyhow: str = ""
 
     def trial(self, trials: Sequence[verdicts.Trial]) -> verdicts.Trial:
         """The claim."""
@@ -50,8 +57,16 @@ class Arrow:
         trial = self.trial(trials)
         return trial.conditions[self.condition] if self.condition else trial.verdict
 
+    def under(self, trials: Sequence[verdicts.Trial]) -> str:
+        """The words of the condition that counts; empty for the claim as a whole."""
+        return self.trial(trials).words[self.condition] if self.condition else ""
+
     def words(self, trials: Sequence[verdicts.Trial]) -> Words:
         """What to take, and why; where it depends, on what."""
+        take, why = self._found(trials)
+        return take, f"{self.anyhow}; {why}" if self.anyhow else why
+
+    def _found(self, trials: Sequence[verdicts.Trial]) -> Words:
         match self.verdict(trials):
             case Verdict.HOLDS | Verdict.PROVED:
                 return self.holds
@@ -59,8 +74,16 @@ class Arrow:
                 return self.fails
             case Verdict.DEPENDS:
                 take, why = self.open
-                return take, f"{why} ({self.trial(trials).by_verdict()})"
+                return take, f"{why} ({_on_what(self.trial(trials))})"
         return self.open
+
+
+def _on_what(trial: verdicts.Trial) -> str:
+    """What a claim depends on: its conditions by verdict, or how many there are of each kind, if there are many."""
+    if len(trial.conditions) <= FEW:
+        return trial.by_verdict()
+    count = collections.Counter(trial.conditions.values())
+    return f"{', '.join(f'{v} under {k}' for v, k in count.items())} of {len(trial.conditions)} conditions"
 
 
 class Chart(Table):
@@ -74,9 +97,14 @@ class Chart(Table):
     def __init__(self, arrows: Mapping[str, Sequence[Arrow]], trials: Sequence[verdicts.Trial]):
         self.groups = {
             question: [
-                (a.where, why, t.link + (f", {t.words[a.condition]}" if a.condition else ""), a.verdict(trials), take)
+                (
+                    a.where,
+                    why,
+                    ", ".join(filter(None, (a.trial(trials).link, a.under(trials)))),
+                    a.verdict(trials),
+                    take,
+                )
                 for a in leading
-                for t in [a.trial(trials)]
                 for take, why in [a.words(trials)]
             ]
             for question, leading in arrows.items()
