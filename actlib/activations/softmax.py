@@ -295,7 +295,9 @@ class _Operation:
         return self._masked(mask, tensors, lambda *ts: self.function(*ts, dim)).to(x.dtype).contiguous()
 
     def record(self, dim: int, mask: Tensor | None, x: Tensor) -> Tensor:
-        """The public function by torch's own, whose derivative every graph knows."""
+        """The public function by torch's own, whose derivative every graph knows; a model in ONNX has none."""
+        if torch.onnx.is_in_onnx_export():
+            return self.in_plain_torch(dim, mask, (x,))
         function = torch.log_softmax if self.logarithm else torch.softmax
         compute = torch_runner.compute_dtype(x.dtype)
         return self._masked(mask, (x,), lambda x: function(x, dim, dtype=compute)).to(x.dtype)
@@ -331,7 +333,7 @@ def _softmax(x: Tensor, dim: int) -> Tensor:
 
 def _log_softmax(x: Tensor, dim: int) -> Tensor:
     distance, rest = _parts(x, dim)
-    return distance - torch.log1p(rest)
+    return distance - torch_runner.log1p(rest)
 
 
 def _parts(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
