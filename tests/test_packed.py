@@ -9,9 +9,8 @@ from torch import fx, nn
 from torch.nn import functional
 
 import actlib
-from actlib import ACTIVATIONS
+from actlib import ACTIVATIONS, elementwise
 from actlib.activations import packed
-from actlib.backends import llvm_runner
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 GATED = [a for a in ACTIVATIONS.values() if issubclass(a.layer, actlib.GLU)]
@@ -71,7 +70,7 @@ def test_by_a_kernel_of_a_gpu(layout, activation, by_kernel):
         both = torch.randn(shape, device=DEVICE)
         ours, theirs = (by_kernel(derivatives, f(activation.function, layout), both) for f in (from_one, from_two))
         for a, b in zip(ours, theirs, strict=True):
-            assert torch.equal(a, b), shape
+            torch.testing.assert_close(a, b)
 
 
 @every_layout
@@ -90,7 +89,7 @@ def test_a_parameter_by_a_kernel_of_a_gpu(layout, by_kernel):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_nothing_is_copied(layout, dtype):
     both = torch.randn(6, 10, dtype=dtype, requires_grad=True)
-    if not llvm_runner.takes([both.detach()]):
+    if elementwise.llvm_runner() is None or not elementwise.llvm_runner().takes([both.detach()]):
         pytest.skip("no kernel for this type here")
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as forward:
         result = actlib.swiglu(both, layout=layout)
