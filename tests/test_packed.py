@@ -184,7 +184,8 @@ def test_transforms_and_tracers(layout):
             return call(x) * 1
 
     expected = from_two(actlib.geglu, layout, "tanh")(both)
-    graphs = [fx.symbolic_trace(Model()), torch.jit.trace(Model(), both), torch.vmap(call), torch.compile(call)]
+    graphs = [fx.symbolic_trace(Model()), torch.jit.trace(Model(), both), torch.vmap(call)]
+    graphs += [torch.compile(call, backend="aot_eager", fullgraph=True)]
     graphs += [torch.export.export(Model(), (both,)).module(), torch.func.functionalize(Model())]
     for graph in graphs:
         torch.testing.assert_close(graph(both), expected)
