@@ -209,10 +209,16 @@ class Elementwise:
             return handle_torch_function(self.public, arguments, *arguments)
         return _apply(self, self._fitting(arguments))
 
+    def _in_graph(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
+        # A program for export may be trained, by torch's own derivatives.
+        if torch.compiler.is_exporting() and not has_torch_function(arguments):
+            return _plain(self.record(self._fitting(arguments)))
+        return self._checked(*arguments)
+
     @constant
     def _prepare(self) -> None:
         if not hasattr(self, "_leaves"):
-            self._leaves = (leaf(self.name, self._checked),)  # in a tuple: torch 2.7 looks into an attribute
+            self._leaves = (leaf(self.name, self._in_graph),)  # in a tuple: torch 2.7 looks into an attribute
 
     @functools.cached_property
     def _function(self):
@@ -270,12 +276,13 @@ class Elementwise:
         return torch_runner.run(self._function, self._as_tensors(arguments), shape, dtypes, compute)
 
     def record(self, arguments: Sequence[Tensor | float]) -> list[Tensor]:
-        """Computes the outputs in torch's operations, which torch itself differentiates."""
+        """Computes the outputs in torch's operations, which torch itself differentiates; but no model in ONNX."""
         like = arguments[len(self.inputs) - 1]
         compute = torch_runner.compute_dtype(like.dtype)
         dtypes = [compute if k is None else arguments[k].dtype for k in self._like]
         compute = self._wide_enough(compute, like)
-        return torch_runner.evaluate(self._differentiable, self._as_tensors(arguments), like, dtypes, compute)
+        function = self._function if torch.onnx.is_in_onnx_export() else self._differentiable
+        return torch_runner.evaluate(function, self._as_tensors(arguments), like, dtypes, compute)
 
     def _wide_enough(self, compute: torch.dtype, like: Tensor) -> torch.dtype:
         """The type in which torch operations compute."""

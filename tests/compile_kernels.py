@@ -66,6 +66,12 @@ def main():
                 rows.append(elementwise_report(op, order, number, "*bf16", 90, pathlib.Path(folder, "cubin")))
                 if order < 2:
                     rows.append(elementwise_report(op, order, channel, "*fp32", 80, pathlib.Path(folder, "cubin")))
+        for a in ELEMENTWISE:
+            if len(a.inputs) == 2:  # gate and value in one tensor
+                numbers = ("number",) * len(a.op.parameters)
+                for order, (op, sent) in enumerate(((a.op, ()), (a.op.vjp((0, 1)), ("full",)))):
+                    kinds = (*sent, "packed", "packed", *numbers)
+                    rows.append(elementwise_report(op, order, kinds, "*bf16", 90, pathlib.Path(folder, "cubin")))
         for kernel in (softmax_kernels.forward_kernel, softmax_kernels.backward_kernel):
             for logarithm in (False, True):
                 file = pathlib.Path(folder, "cubin")

@@ -464,6 +464,37 @@ def test_tracer(name, activation):
         assert_same(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+LEARNT = {
+    "Swish": lambda: actlib.Swish(learnable=True),
+    "PReLU": lambda: actlib.PReLU(6),
+    "SoftmaxWithSink": lambda: actlib.SoftmaxWithSink(heads=6),
+    "SwiGLU, halves": lambda: actlib.SwiGLU(6, 3, layout="halves"),
+    "ClampedSwiGLU, interleaved": lambda: actlib.ClampedSwiGLU(6, 3, layout="interleaved"),
+}
+
+
+@pytest.mark.parametrize("layer", LEARNT)
+@pytest.mark.parametrize("name", ["torch.jit.trace", "torch.fx", "make_fx, symbolic", "torch.export"])
+def test_tracer_of_a_layer_with_parameters(name, layer):
+    model = nn.Sequential(LEARNT[layer]())
+    for parameter in model.parameters():
+        nn.init.uniform_(parameter, 0.1, 1)
+    traced = TRACERS[name](model, torch.randn(5, 6, 6))
+    for rows in (5, 3):
+        x = torch.randn(rows, 6, 6) * 3
+        assert_same([traced(x)], [model(x)], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", LEARNT)
+def test_modes_hear_a_layer_with_parameters(layer):
+    model, x = LEARNT[layer](), torch.randn(4, 6, 6)
+    with Called() as called:
+        result = model(x)
+    assert any(getattr(f, "__module__", None) and f.__module__.startswith("actlib.") for f in called.functions)
+    assert_same([result], [model(x)])
+    assert type(model(x.as_subclass(Named))) is Named
+
+
 @every_activation
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 def test_a_recorded_graph_has_the_gradient_at_kinks_and_in_tails(activation, dtype):

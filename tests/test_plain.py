@@ -246,7 +246,7 @@ def test_environment_of_binder_is_pinned(site):
     (pip,) = (entry["pip"] for entry in found if isinstance(entry, dict))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["notebooks"], *extras["chapters"]]
+    wanted = [*project["dependencies"], *extras["notebooks"], *extras["chapters"], *extras["onnx"]]
     names = {re.match(r"[\w-]+", line)[0] for line in wanted} - {"torch", "actlib"}
     assert {line.partition("==")[0] for line in pip if "==" in line} == names
     (wheel,) = (line for line in pip if "==" not in line)

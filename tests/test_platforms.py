@@ -123,6 +123,15 @@ TARGETS = {
     "macOS, Arm": ("arm64-apple-darwin", "apple-m1"),
     "Windows, x86-64": ("x86_64-pc-windows-msvc-elf", "x86-64-v3"),  # as llvmlite says it for code that is run at once
 }
+
+
+def packed(kind, interleaved):
+    op = ACTIVATIONS["swiglu"].op.vjp((0, 1))
+    kinds, outputs = (kind, kind, kind, llvm_runner.NUMBER), (kind, kind)
+    text = llvm_runner.kernel_source(op.name, op.torch_source, kinds, outputs, 1 if interleaved else None)
+    return text if interleaved else llvm_runner.by_rows(text, kinds, outputs, 1)
+
+
 KERNELS = {
     **{
         f"{a.name}, {kind}": lambda op=a.op.backward, kind=kind: llvm_runner.kernel_source(
@@ -133,6 +142,11 @@ KERNELS = {
         )
         for a in ELEMENTWISE
         if a is ACTIVATIONS["swiglu"] or a is ACTIVATIONS["mish"]
+        for kind in ("float32", "bfloat16", "float16")
+    },
+    **{
+        f"swiglu, {'interleaved' if interleaved else 'halves'}, {kind}": lambda k=kind, i=interleaved: packed(k, i)
+        for interleaved in (False, True)
         for kind in ("float32", "bfloat16", "float16")
     },
     "softmax, float16": lambda: llvm_softmax.kernel_source(False, ("float16", "float16"), "float16"),
@@ -152,7 +166,7 @@ def test_kernels_call_only_what_every_system_has(triple, cpu, kernel):
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     builder.getModulePassManager().run(module, builder)
     called = set(re.findall(CALL, machine.emit_assembly(module), re.MULTILINE))
-    assert called <= {"memcpy", "span", "share"} | ({"__chkstk"} if "windows" in triple else set())
+    assert called <= {"memcpy", "one_row", "span", "share"} | ({"__chkstk"} if "windows" in triple else set())
     assert ("memcpy" in called) == ("llvm.memcpy" in source)
 
 

@@ -3,9 +3,11 @@
 import torch
 from sympy import Piecewise, Symbol
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function
 
 from actlib.activations.activation import Activation
 from actlib.activations.inplace import InplaceLayer, apply
+from actlib.backends.torch_runner import shape
 from actlib.elementwise import Elementwise, check_tensor
 
 x = Symbol("x", real=True)
@@ -69,17 +71,18 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         TypeError: The input or the weight is no tensor of these types.
         ValueError: The weight has another number of elements, or more dimensions than one.
     """
+    if not torch.compiler.is_compiling() and has_torch_function((input, weight)):
+        return handle_torch_function(prelu, (input, weight), input, weight)
     check_tensor("prelu", "input", input)
     check_tensor("prelu", "weight", weight)
-    channels = input.shape[1] if input.ndim > 1 else 1
-    if weight.ndim > 1 or weight.numel() not in (1, channels):
+    channels, count = shape(input)[1] if input.ndim > 1 else 1, shape(weight).numel()
+    if weight.ndim > 1 or count not in (1, channels):
         counts = "1 number" if channels == 1 else f"1 number or {channels}, one a channel"
         raise ValueError(
-            f"prelu: weight must have {counts} for an input of shape {tuple(input.shape)}, but one of shape "
-            f"{tuple(weight.shape)} came"
+            f"prelu: weight must have {counts} for an input of shape {tuple(shape(input))}, but one of shape "
+            f"{tuple(shape(weight))} came"
         )
-    single = weight.numel() == 1
-    return op(input, weight.reshape(()) if single else weight.reshape(-1, *(1,) * (input.ndim - 2)))
+    return op(input, weight.reshape(()) if count == 1 else weight.reshape(-1, *(1,) * (input.ndim - 2)))
 
 
 class PReLU(torch.nn.Module):

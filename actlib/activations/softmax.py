@@ -154,12 +154,14 @@ def softmax_with_sink(
     if isinstance(sink, elementwise.REALS) and not isinstance(sink, bool):
         sink = torch.full((), sink, dtype=input.dtype, device=input.device)
     elementwise.check_tensor(name, "sink", sink, "a real number or ")
-    shape = [1 if i == dim % input.ndim else n for i, n in enumerate(input.shape)]
-    if not elementwise.broadcasts(sink.shape, torch.Size(shape)):
+    single = lambda sizes: [1 if i == dim % input.ndim else n for i, n in enumerate(sizes)]
+    expected, came = torch.Size(single(torch_runner.shape(input))), torch_runner.shape(sink)
+    if not elementwise.broadcasts(came, expected):
         raise ValueError(
-            f"{name}: sink of shape {tuple(sink.shape)} does not broadcast to {tuple(shape)}, the input's shape with "
-            "one element along dim"
+            f"{name}: sink of shape {tuple(came)} does not broadcast to {tuple(expected)}, the input's shape with one "
+            "element along dim"
         )
+    shape = single(input.shape)  # which torch.jit.trace writes down
     if sink.device != input.device and sink.ndim:
         raise ValueError(f"{name}: sink is on {sink.device}, the input on {input.device}")
     if where is not None:
@@ -191,6 +193,20 @@ class LogSoftmax(Softmax):
     """`log_softmax` as a layer; drop-in for `torch.nn.LogSoftmax`."""
 
     function = staticmethod(log_softmax)
+
+
+def softmax_of_heads(input: Tensor, dim: int, sink: Tensor) -> Tensor:
+    """`softmax_with_sink` with a sink for each head, heads being dimension 1 of the input: the layer's function."""
+    if not torch.compiler.is_compiling() and has_torch_function((input, sink)):
+        return handle_torch_function(softmax_of_heads, (input, sink), input, dim, sink)
+    elementwise.check_tensor("SoftmaxWithSink", "input", input)
+    (heads,), shape = torch_runner.shape(sink), torch_runner.shape(input)
+    if len(shape) < 3 or shape[1] != heads:
+        raise ValueError(
+            f"SoftmaxWithSink: the input must have the shape (batch, {heads}, ...), of three dimensions or more, "
+            f"but {tuple(shape)} came"
+        )
+    return softmax_with_sink(input, dim, sink=sink.reshape(-1, *(1,) * (input.ndim - 2)))
 
 
 class SoftmaxWithSink(Softmax):
@@ -230,13 +246,7 @@ class SoftmaxWithSink(Softmax):
         """The function of the rows of the input along `dim`."""
         if self.sink is None:
             return self.function(input, self.dim)
-        elementwise.check_tensor("SoftmaxWithSink", "input", input)
-        if input.ndim < 3 or input.shape[1] != len(self.sink):
-            raise ValueError(
-                f"SoftmaxWithSink: the input must have the shape (batch, {len(self.sink)}, ...), of three "
-                f"dimensions or more, but {tuple(input.shape)} came"
-            )
-        return self.function(input, self.dim, sink=self.sink.reshape(-1, *(1,) * (input.ndim - 2)))
+        return softmax_of_heads(input, self.dim, self.sink)
 
     def extra_repr(self) -> str:
         """The dimension, and how many heads there are."""
@@ -295,7 +305,9 @@ class _Operation:
         return self._masked(mask, tensors, lambda *ts: self.function(*ts, dim)).to(x.dtype).contiguous()
 
     def record(self, dim: int, mask: Tensor | None, x: Tensor) -> Tensor:
-        """The public function by torch's own, whose derivative every graph knows."""
+        """The public function by torch's own, whose derivative every graph knows; a model in ONNX has none."""
+        if torch.onnx.is_in_onnx_export():
+            return self.in_plain_torch(dim, mask, (x,))
         function = torch.log_softmax if self.logarithm else torch.softmax
         compute = torch_runner.compute_dtype(x.dtype)
         return self._masked(mask, (x,), lambda x: function(x, dim, dtype=compute)).to(x.dtype)
@@ -331,7 +343,7 @@ def _softmax(x: Tensor, dim: int) -> Tensor:
 
 def _log_softmax(x: Tensor, dim: int) -> Tensor:
     distance, rest = _parts(x, dim)
-    return distance - torch.log1p(rest)
+    return distance - torch_runner.log1p(rest)
 
 
 def _parts(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:

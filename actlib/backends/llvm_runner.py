@@ -63,7 +63,9 @@ def can_run(source: str) -> bool:
     return set(function.co_names) <= PRIMITIVES.keys()
 
 
-def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequence[str]) -> str:
+def kernel_source(
+    name: str, source: str, kinds: Sequence[str], outputs: Sequence[str], interleaved: int | None = None
+) -> str:
     """A loop over memory in LLVM's language.
 
     Args:
@@ -71,34 +73,43 @@ def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequenc
         source: Its source.
         kinds: Type of the elements of each argument, or "number".
         outputs: Type of the elements of each result.
+        interleaved: The first of two arguments whose elements lie in turn; so do those of two results, if there are
+            two.
 
     Returns:
         A module as `Code.function` describes it; `data` holds the number of elements, the address of each result, and
-        the address or number of each argument.
+        the address or number of each argument. What is interleaved has one address.
     """
     function = define(name, source, PRIMITIVES | PAIRED_SIGMAS)
     code = Code()
     code.lines.append("%n = sub i64 %end, %begin")
-    places = [(f"out{i}", kind) for i, kind in enumerate(outputs)] + [(f"in{i}", kind) for i, kind in enumerate(kinds)]
-    for number, (place, kind) in enumerate(places, 1):
+    made = [(f"out{i}", kind) for i, kind in enumerate(outputs)]
+    given = [(f"in{i}", kind) for i, kind in enumerate(kinds)]
+    packed = set()
+    if interleaved is not None:
+        packed = {f"in{interleaved}"} | ({"out0"} if len(made) > 1 else set())
+        made, given = made[:1], given[: interleaved + 1] + given[interleaved + 2 :]
+    for number, (place, kind) in enumerate([*made, *given], 1):
         if kind == NUMBER:
             code.lines.append(f"%{place} = fptrunc double {code.field(number, 'double')} to float")
         else:
-            start = f"getelementptr {STORED[kind]}, ptr {code.field(number, 'ptr')}, i64 %begin"
+            begin = code.add("shl i64 %begin, 1") if place in packed else "%begin"
+            start = f"getelementptr {STORED[kind]}, ptr {code.field(number, 'ptr')}, i64 {begin}"
             code.lines.append(f"%{place} = {start}")
     # Less than a block is brought to the size of one, on the stack.
     few = code.add(f"icmp ult i64 %n, {BLOCK}")
-    tensors = [(place, kind) for place, kind in places if kind != NUMBER]
-    code.entry += [f"%{place}_room = alloca [{BLOCK} x i32], align 64" for place, _ in tensors]
+    tensors = [(place, kind) for place, kind in [*made, *given] if kind != NUMBER]
+    rooms = {place: BLOCK << (place in packed) for place, _ in tensors}
+    code.entry += [f"%{place}_room = alloca [{room} x i32], align 64" for place, room in rooms.items()]
     code.lines += [f"br i1 {few}, label %bring, label %begins", "bring:"]
-    for place, kind in tensors[len(outputs) :]:
-        code.lines.append(f"store <{BLOCK} x i32> zeroinitializer, ptr %{place}_room")
-        _copy(code, f"%{place}_room", f"%{place}", kind)
+    for place, kind in tensors[len(made) :]:
+        code.lines.append(f"store <{rooms[place]} x i32> zeroinitializer, ptr %{place}_room")
+        _copy(code, f"%{place}_room", f"%{place}", SIZES[STORED[kind]] << (place in packed))
     code.lines += ["br label %begins", "begins:"]
     for place, _ in tensors:
         code.lines.append(f"%{place}_at = select i1 {few}, ptr %{place}_room, ptr %{place}")
-    numbers = {i: _number(code, f"%in{i}") for i, kind in enumerate(kinds) if kind == NUMBER}
-    memory = Memory(code, [kind for _, kind in tensors])
+    numbers = {i: [_number(code, f"%in{i}")] * 2 for i, kind in enumerate(kinds) if kind == NUMBER}
+    memory = Memory(code, [kind for _, kind in tensors], interleaved=bool(packed))
     size = code.add(f"select i1 {few}, i64 {BLOCK}, i64 %n")
     last = code.add(f"sub i64 {size}, {BLOCK}")
 
@@ -106,20 +117,30 @@ def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequenc
         # The last block ends with the last element, and computes some once more.
         at = code.add(f"select i1 {code.add(f'icmp ult i64 {at}, {last}')}, i64 {at}, i64 {last}")
         for place, kind in tensors:
-            memory.fetch(kind, f"%{place}_at", at, to_write=place.startswith("out"))
-        given = [
-            [numbers[i]] * 2 if kind == NUMBER else memory.load(kind, f"%in{i}_at", at) for i, kind in enumerate(kinds)
-        ]
-        results = [function(*arguments) for arguments in zip(*given, strict=True)]
+            for block in range(1 + (place in packed)):
+                ahead = (
+                    code.add(f"add i64 {at}, {code.add(f'add i64 {at}, {block * BLOCK}')}") if place in packed else at
+                )
+                memory.fetch(kind, f"%{place}_at", ahead, to_write=place.startswith("out"))
+        values = dict(numbers)
+        for i, kind in enumerate(kinds):
+            if i == interleaved:
+                values[i], values[i + 1] = memory.load_interleaved(kind, f"%in{i}_at", at)
+            elif i not in values:
+                values[i] = memory.load(kind, f"%in{i}_at", at)
+        results = [function(*arguments) for arguments in zip(*(values[i] for i in range(len(kinds))), strict=True)]
         results = zip(*results, strict=True) if len(outputs) > 1 else [results]
-        for i, (values, kind) in enumerate(zip(results, outputs, strict=True)):
-            values = [v if isinstance(v, Vector) else Vector(code, text(v)) for v in values]
-            memory.store(values, kind, f"%out{i}_at", at)
+        results = [[v if isinstance(v, Vector) else Vector(code, text(v)) for v in row] for row in results]
+        if "out0" in packed:
+            memory.store_interleaved(results, outputs[0], "%out0_at", at)
+            return
+        for i, (row, kind) in enumerate(zip(results, outputs, strict=True)):
+            memory.store(row, kind, f"%out{i}_at", at)
 
     code.loop(size, BLOCK, body)
     code.lines += [f"br i1 {few}, label %bring_back, label %ends", "bring_back:"]
-    for place, kind in tensors[: len(outputs)]:
-        _copy(code, f"%{place}", f"%{place}_room", kind)
+    for place, kind in tensors[: len(made)]:
+        _copy(code, f"%{place}", f"%{place}_room", SIZES[STORED[kind]] << (place in packed))
     code.lines += ["br label %ends", "ends:"]
     return code.function()
 
@@ -130,9 +151,9 @@ def _number(code: Code, name: str) -> Vector:
     return Vector(code, spread(code, "float", code.add(f"select i1 {is_number}, float {name}, float {NAN}")))
 
 
-def _copy(code: Code, target: str, source: str, kind: str) -> None:
+def _copy(code: Code, target: str, source: str, size: int) -> None:
     code.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
-    size = code.add(f"mul i64 %n, {SIZES[STORED[kind]]}")
+    size = code.add(f"mul i64 %n, {size}")
     code.lines.append(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 false)")
 
 
@@ -265,19 +286,11 @@ def run(
     kinds, given = [], []
     kept = []  # copies live until they have been read
     for argument in arguments:
-        if isinstance(argument, Tensor):
-            same = argument.shape == shape and argument.stride() == stride
-            if same or (argument.numel() > 1 and any(argument.stride())):
-                if not same:
-                    argument = flatten(argument.detach(), order)
-                    kept.append(argument)
-                kinds.append(DTYPES[argument.dtype])
-                given.append(address(argument))
-                continue
-            address(argument)
-            argument = argument.detach().as_strided((), ()).item()
-        kinds.append(NUMBER)
-        given.append(argument)
+        if isinstance(argument, Tensor) and (argument.shape != shape or argument.stride() != stride):
+            argument = _laid_out(argument, order)
+            kept.append(argument)
+        kinds.append(DTYPES[argument.dtype] if isinstance(argument, Tensor) else NUMBER)
+        given.append(address(argument) if isinstance(argument, Tensor) else argument)
     key = (*kinds, *dtypes)
     kernel = None if kernels is None else kernels.get(key)
     if kernel is None:
@@ -287,6 +300,116 @@ def run(
     threads = min(torch.get_num_threads(), 1 + count // SHARE)
     kernel(count, threads, *[out.data_ptr() for out in outputs], *given)
     return outputs
+
+
+def _laid_out(argument: Tensor, order: Tensor) -> Tensor | float:
+    """The elements of an argument in the memory order of a dense tensor; a number, where all are the same one."""
+    if argument.numel() > 1 and any(argument.stride()):
+        return flatten(argument.detach(), order)
+    address(argument)
+    return argument.detach().as_strided((), ()).item()
+
+
+def run_packed(
+    name: str,
+    source: str,
+    arguments: Sequence[Tensor | float],
+    at: int,
+    out: Tensor,
+    order: Tensor,
+    kernels: dict[tuple, Kernel],
+    *,
+    interleaved: bool,
+) -> None:
+    """Runs a generated torch function of which two arguments share a tensor, and two results likewise.
+
+    Args:
+        name: Its name.
+        source: Its source.
+        arguments: Its arguments, but for one contiguous tensor in place of two.
+        at: The place of that.
+        out: A contiguous tensor that is written into; of twice the width for two results.
+        order: A contiguous tensor of the shape of each of them.
+        kernels: What has been compiled, by kinds and types.
+        interleaved: Whether the two lie in turn; else they are the halves of each row.
+    """
+    kinds, given = [], []
+    kept = []  # copies live until they have been read
+    for i, argument in enumerate(arguments):
+        if i != at and isinstance(argument, Tensor):
+            argument = _laid_out(argument, order)
+            kept.append(argument)
+        kinds += [DTYPES[argument.dtype] if isinstance(argument, Tensor) else NUMBER] * (2 if i == at else 1)
+        given.append(address(argument) if isinstance(argument, Tensor) else argument)
+    width, count, single = order.shape[-1], order.numel(), out.shape == order.shape
+    outputs = (DTYPES[out.dtype],) * (1 if single else 2)
+    targets = [out.data_ptr()]
+    if not interleaved:
+        given.insert(at + 1, given[at] + width * arguments[at].element_size())
+        targets += [targets[0] + width * out.element_size()] * (not single)
+    by_row = not interleaved and count > width  # the halves of one row are no different from two tensors
+    key = (*kinds, *outputs, "rows" if by_row else "interleaved" if interleaved else "row")
+    kernel = kernels.get(key)
+    if kernel is None:
+        made = make_packed if by_row or interleaved else make
+        options = (at, interleaved) if by_row or interleaved else ()
+        kernel = kernels[key] = made(name, source, tuple(kinds), outputs, *options)
+    threads = min(torch.get_num_threads(), 1 + count // SHARE)
+    if by_row:
+        kernel(count // width, threads, *targets, *given, width)
+    else:
+        kernel(count, threads, *targets, *given)
+
+
+def make_packed(
+    name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...], at: int, interleaved: bool
+) -> Kernel:
+    """The kernel of a generated torch function of which the argument `at` and the next share a tensor."""
+    key = (name, source, kinds, outputs, at, interleaved)
+    kernel = KERNELS.get(key)
+    if kernel is None:
+        text = kernel_source(name, source, kinds, outputs, at if interleaved else None)
+        fields = ["Q"] * len(outputs) + ["d" if kind == NUMBER else "Q" for kind in kinds]
+        if interleaved:  # two tensors have one address
+            del fields[len(outputs) + at], fields[1 : len(outputs)]
+        else:
+            text, fields = by_rows(text, kinds, outputs, at), [*fields, "Q"]
+        kernel = KERNELS[key] = Kernel(text, "".join(fields), unit=64 if interleaved else 1)
+    return kernel
+
+
+def by_rows(text: str, kinds: Sequence[str], outputs: Sequence[str], at: int) -> str:
+    """A loop that does what `kernel_source` gave once for each row.
+
+    Args:
+        text: What it gave.
+        kinds: As there.
+        outputs: As there.
+        at: The first of two arguments that are the halves of each row; so are two results, if there are two.
+
+    Returns:
+        A module likewise; `data` holds the number of rows, addresses and numbers, and the width of half a row.
+    """
+    wide = {len(outputs) + at, len(outputs) + at + 1} | ({0, 1} if len(outputs) > 1 else set())
+    fields = [*outputs, *kinds]
+    lines = [f"%row = alloca [{len(fields) + 1} x i64]", *_field("width", len(fields) + 1)]
+    lines += ["br label %head", "head:", "%at = phi i64 [%begin, %entry], [%next, %inside]"]
+    lines += ["%more = icmp ult i64 %at, %end", "br i1 %more, label %inside, label %after", "inside:"]
+    lines += ["%begun = mul i64 %width, %at"]
+    for i, kind in enumerate(fields):
+        lines += _field(f"first{i}", i + 1)
+        size = 0 if kind == NUMBER else SIZES[STORED[kind]] << (i in wide)  # numbers are the same for all rows
+        lines += [f"%over{i} = mul i64 %begun, {size}", f"%here{i} = add i64 %first{i}, %over{i}"]
+        lines += [f"%place{i} = getelementptr i64, ptr %row, i64 {i + 1}", f"store i64 %here{i}, ptr %place{i}"]
+    lines += ["call void @one_row(i64 0, i64 %width, i64 %thread, ptr %row)"]
+    lines += ["%next = add i64 %at, 1", "br label %head", "after:", "ret void"]
+    body = "\n".join(line if line.endswith(":") else f"  {line}" for line in lines)
+    inner = text.replace("define void @span(", "define internal void @one_row(")
+    return f"{inner}define void @span(i64 %begin, i64 %end, i64 %thread, ptr %data) #0 {{\nentry:\n{body}\n}}\n"
+
+
+def _field(name: str, number: int) -> list[str]:
+    return [f"%{name}_at = getelementptr i64, ptr %data, i64 {number}", f"%{name} = load i64, ptr %{name}_at, align 8"]
 
 
 _LIBRARY = torch.library.Library("actlib", "DEF")

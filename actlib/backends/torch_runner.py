@@ -357,8 +357,17 @@ def sigma_slope(x):
     return e / square(1 + e)
 
 
+def log1p(x):
+    """log(1 + x) of what is not negative."""
+    if not torch.onnx.is_in_onnx_export():
+        return torch.log1p(x)
+    # ONNX has none, and takes log(1 + x), which loses small x. Kahan: the rounding of 1 + x cancels in the quotient.
+    y = 1 + x
+    return where(y == 1, x, torch.log(y) * (x / where(y == 1, 1, y - 1)))
+
+
 def softplus(x):
-    return x.clamp(min=0) + torch.log1p(torch.exp(-x.abs()))
+    return x.clamp(min=0) + log1p(torch.exp(-x.abs()))
 
 
 def Phi(x):
@@ -471,19 +480,14 @@ def _damped(factor, by):
     return where(by == 0, 0, factor) * by  # of factor * by, the derivative would hold the infinite factor
 
 
-def _Phi(x):
-    # ONNX has no erfc; and what is exported is not differentiated.
-    return Phi(x) if torch.onnx.is_in_onnx_export() else torch.special.erfc(x * -math.sqrt(0.5)) * 0.5
-
-
 DIFFERENTIABLE = PRIMITIVES | {
     "sigma": torch.sigmoid,
     "paired_sigma": torch.sigmoid,
     "mirrored_sigma": lambda x: torch.sigmoid(-x),
     "sigma_slope": lambda x: torch.sigmoid(x) * torch.sigmoid(-x),
     "softplus": lambda x: torch.nn.functional.softplus(x, 1, 40),  # beyond 40 it is x in float64, too
-    "Phi": _Phi,
-    "expm1": lambda x: torch.tanh(x * 0.5) * (torch.exp(x) + 1),  # ONNX has no expm1
+    "Phi": lambda x: torch.special.erfc(x * -math.sqrt(0.5)) * 0.5,
+    "expm1": lambda x: torch.tanh(x * 0.5) * (torch.exp(x) + 1),
     "damped": _damped,
 }
 """Primitives whose derivative torch knows, at 0 too."""

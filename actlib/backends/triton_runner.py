@@ -17,6 +17,7 @@ from actlib.backends import PHI_SCALE, PHI_TAIL
 from actlib.backends.torch_runner import flatten, leader, with_lines
 
 BLOCK = 1024
+PACKED = "packed"
 
 OLDEST = 70
 """Ten times the compute capability that a GPU needs."""
@@ -52,11 +53,44 @@ def run(
     """Launches a kernel once over all elements; arguments and results as those of `torch_runner.run`."""
     like = leader(arguments, shape)
     outputs = [torch.empty_like(like, dtype=dtype) for dtype in dtypes]
-    if like.numel() == 0:
-        return outputs
-    order = outputs[0]
+    if like.numel():
+        order = outputs[0]
+        targets = [flatten(out, order) for out in outputs]
+        _launch(kernel, _given(arguments, kinds(arguments, shape), order), targets, order.numel())
+    return outputs
+
+
+def run_packed(
+    kernel: Callable,
+    arguments: Sequence[Tensor | float],
+    kinds: Sequence[str],
+    outputs: Sequence[Tensor],
+    order: Tensor,
+    step: int,
+) -> None:
+    """Launches a kernel of which two arguments, and two results, are views of one contiguous tensor.
+
+    Args:
+        kernel: What `load` gave.
+        arguments: Tensors and numbers.
+        kinds: How each of them comes.
+        outputs: What is written into: a contiguous tensor, or two views of one.
+        order: A contiguous tensor of the shape of each of them.
+        step: From one element of a row to the next, in a view.
+    """
+    _launch(kernel, _given(arguments, kinds, order), [*outputs, order.shape[-1], step], order.numel())
+
+
+def _launch(kernel: Callable, given: Sequence[Tensor | float], targets: Sequence[Tensor | int], n: int) -> None:
+    with torch.cuda.device_of(given[0]):
+        kernel[(triton.cdiv(n, BLOCK),)](*given, *targets, n, BLOCK=BLOCK)
+
+
+def _given(arguments: Sequence[Tensor | float], kinds: Sequence[str], order: Tensor) -> list[Tensor | float]:
+    """What a kernel gets for arguments of these kinds, where results lie in the memory order of a dense tensor."""
+    shape = order.shape
     given: list[Tensor | float] = []
-    for argument, kind in zip(arguments, kinds(arguments, shape), strict=True):
+    for argument, kind in zip(arguments, kinds, strict=True):
         if kind == "full":
             given.append(flatten(argument, order))
         elif kind == "channel":
@@ -64,12 +98,8 @@ def run(
             values = argument.expand(shape).movedim(dim, 0).flatten(1)[:, 0].contiguous()
             given += [values, order.stride(dim), shape[dim]]
         else:
-            given.append(argument if kind == "one" else float(argument))
-    targets = [flatten(out, order) for out in outputs]
-    n = like.numel()
-    with torch.cuda.device_of(like):
-        kernel[(triton.cdiv(n, BLOCK),)](*given, *targets, n, BLOCK=BLOCK)
-    return outputs
+            given.append(float(argument) if kind == "number" else argument)
+    return given
 
 
 def _kind(argument: Tensor | float, shape: torch.Size) -> str:

@@ -205,11 +205,12 @@ class Memory:
         code: Where it is written down.
         dtypes: Types of all the elements that are read and written.
         count: The name of an i32: how many numbers of a block are inside of memory; all of them, where none is given.
+        interleaved: Whether some of it holds two blocks in turn; then one vector has the first half in any case.
     """
 
-    def __init__(self, code: Code, dtypes: Collection[str], count: str = ""):
+    def __init__(self, code: Code, dtypes: Collection[str], count: str = "", *, interleaved: bool = False):
         self.code = code
-        self.pairs = set(dtypes) == {"bfloat16"} and sys.byteorder == "little"
+        self.pairs = set(dtypes) == {"bfloat16"} and sys.byteorder == "little" and not interleaved
         self.inside: list[Mask] = []
         """Of each vector, the lanes inside of memory; empty, if all are."""
         if count:
@@ -235,12 +236,7 @@ class Memory:
             for half in range(2):
                 part = code.add(f"getelementptr {kind}, ptr {place}, i64 {half * LANES}")
                 raw = self._load(kind, LANES, part, self.inside[half].name if self.inside else "")
-                if kind == "half":
-                    raw = code.add(f"fpext <{LANES} x half> {raw} to {FLOATS}")
-                elif kind == "i16":
-                    high = code.add(f"shl {INTS} {code.add(f'zext <{LANES} x i16> {raw} to {INTS}')}, {SIXTEEN}")
-                    raw = code.add(f"bitcast {INTS} {high} to {FLOATS}")
-                values.append(Vector(code, raw))
+                values.append(self._widened(kind, raw))
         if self.inside and outside:
             values = [where(mask, value, outside) for mask, value in zip(self.inside, values, strict=True)]
         return values
@@ -263,14 +259,32 @@ class Memory:
             return
         for half, value in enumerate(values):
             part = code.add(f"getelementptr {kind}, ptr {place}, i64 {half * LANES}")
-            name = value.name
-            if kind == "half":
-                name = code.add(f"fptrunc {FLOATS} {name} to <{LANES} x half>")
-            elif kind == "i16":
-                up, nan = _rounded_up(value), repeated("i32", 0x7FC00000)
-                up = code.add(f"select {BITS} {(value == value).name}, {INTS} {up}, {INTS} {nan}")
-                name = code.add(f"trunc {INTS} {code.add(f'lshr {INTS} {up}, {SIXTEEN}')} to <{LANES} x i16>")
+            name = self._narrowed(kind, value)
             self._store(kind, LANES, name, part, self.inside[half].name if self.inside else "")
+
+    def load_interleaved(self, dtype: str, pointer: str, at: str) -> tuple[list[Vector], list[Vector]]:
+        """The blocks of two rows that lie in turn: one number of the first, one of the second."""
+        code, kind = self.code, STORED[dtype]
+        place = code.add(f"getelementptr {kind}, ptr {pointer}, i64 {code.add(f'shl i64 {at}, 1')}")
+        rows = [], []
+        for half in range(2):
+            part = code.add(f"getelementptr {kind}, ptr {place}, i64 {half * BLOCK}")
+            raw = self._load(kind, BLOCK, part, "")
+            for first, row in enumerate(rows):
+                lanes = f"<{BLOCK} x {kind}> {raw}, <{BLOCK} x {kind}> poison, <{LANES} x i32> {iota('i32', first, 2)}"
+                row.append(self._widened(kind, code.add(f"shufflevector {lanes}")))
+        return rows
+
+    def store_interleaved(self, rows: Sequence[Sequence[Vector]], dtype: str, pointer: str, at: str) -> None:
+        """Writes the blocks of two rows in turn, rounded to the type."""
+        code, kind = self.code, STORED[dtype]
+        place = code.add(f"getelementptr {kind}, ptr {pointer}, i64 {code.add(f'shl i64 {at}, 1')}")
+        turns = f"<{', '.join(f'i32 {i}, i32 {i + LANES}' for i in range(LANES))}>"
+        for half, pair in enumerate(zip(*rows, strict=True)):
+            part = code.add(f"getelementptr {kind}, ptr {place}, i64 {half * BLOCK}")
+            lanes = ", ".join(f"<{LANES} x {kind}> {self._narrowed(kind, value)}" for value in pair)
+            both = code.add(f"shufflevector {lanes}, <{BLOCK} x i32> {turns}")
+            self._store(kind, BLOCK, both, part, "")
 
     def fetch(self, dtype: str, pointer: str, at: str, *, to_write: bool = False) -> None:
         """Asks for what lies `AHEAD` of a block, so that it is at hand when its turn comes; any address will do."""
@@ -280,6 +294,27 @@ class Memory:
         for line in range(0, BLOCK * SIZES[kind], 64):
             ahead = code.add(f"getelementptr i8, ptr {place}, i64 {AHEAD + line}")
             code.lines.append(f"call void @llvm.prefetch.p0(ptr {ahead}, i32 {int(to_write)}, i32 3, i32 1)")
+
+    def _widened(self, kind: str, raw: str) -> Vector:
+        """Numbers as they are stored, in float32."""
+        code = self.code
+        if kind == "half":
+            raw = code.add(f"fpext <{LANES} x half> {raw} to {FLOATS}")
+        elif kind == "i16":
+            high = code.add(f"shl {INTS} {code.add(f'zext <{LANES} x i16> {raw} to {INTS}')}, {SIXTEEN}")
+            raw = code.add(f"bitcast {INTS} {high} to {FLOATS}")
+        return Vector(code, raw)
+
+    def _narrowed(self, kind: str, value: Vector) -> str:
+        """Numbers as they are stored, rounded to their type."""
+        code, name = self.code, value.name
+        if kind == "half":
+            return code.add(f"fptrunc {FLOATS} {name} to <{LANES} x half>")
+        if kind == "i16":
+            up, nan = _rounded_up(value), repeated("i32", 0x7FC00000)
+            up = code.add(f"select {BITS} {(value == value).name}, {INTS} {up}, {INTS} {nan}")
+            return code.add(f"trunc {INTS} {code.add(f'lshr {INTS} {up}, {SIXTEEN}')} to <{LANES} x i16>")
+        return name
 
     def _load(self, kind: str, lanes: int, place: str, inside: str) -> str:
         vector, size = f"<{lanes} x {kind}>", SIZES[kind]

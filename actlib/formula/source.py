@@ -93,7 +93,7 @@ ABREAST = 64
 NO_STEPS = "is refused: it is flat between its jumps, so its slope is 0 and nothing before it would learn"
 
 PYTHON_WORDS = (
-    *(*keyword.kwlist, "tl", "triton", "n", "at", "inside", "BLOCK"),
+    *(*keyword.kwlist, "tl", "triton", "n", "at", "packed", "inside", "BLOCK"),
     *("paired_sigma", "mirrored_sigma", "sigma_slope", "both", "either"),
 )
 """What no variable of a torch function or a Triton kernel may be called."""
@@ -140,7 +140,9 @@ def triton_source(
         inputs: The symbols.
         outputs: One expression an output.
         kinds: How each input comes: "full", a tensor with an element for each element of the results; "one", a tensor
-            with a single element; "channel", a tensor whose element is chosen by ``(at // inner) % size``; or "number".
+            with a single element; "channel", a tensor whose element is chosen by ``(at // inner) % size``; "number";
+            or "packed", one of two that share rows of twice the size, as halves or in turn. Where there are such, two
+            results share rows likewise.
         double: Whether it computes in float64 instead of float32; by default, as the formulas need.
     """
     names, temporaries, results = _prepare(inputs, outputs)
@@ -153,14 +155,19 @@ def triton_source(
     wide, back = (".to(tl.float64)", ".to(tl.float32)") if double else ("", "")
     printer = _TritonPrinter(narrow)
     targets = ["out_ptr"] if len(results) == 1 else [f"out{i}_ptr" for i in range(len(results))]
+    packed = "packed" in kinds
+    place = "packed" if packed and len(results) == 2 else "at"
+    sizes = ["row_size", "step_size"] if packed else []
     arguments = {
         "full": "{0}_ptr",
+        "packed": "{0}_ptr",
         "one": "{0}_ptr",
         "channel": "{0}_ptr, {0}_inner, {0}_size",
         "number": "{0}",
     }
     loads = {
         "full": "{0} = tl.load({0}_ptr + at, inside).to(tl.float32){1}",
+        "packed": "{0} = tl.load({0}_ptr + packed, inside).to(tl.float32){1}",
         "one": "{0} = tl.load({0}_ptr).to(tl.float32){1}",
         "channel": "{0} = tl.load({0}_ptr + (at // {0}_inner) % {0}_size, inside).to(tl.float32){1}",
         "number": None,
@@ -168,12 +175,16 @@ def triton_source(
     given = [arguments[kind].format(n) for n, kind in zip(names, kinds, strict=True)]
     lines = [
         "@triton.jit",
-        f"def {name}({', '.join([*given, *targets])}, n, BLOCK: tl.constexpr):",
+        f"def {name}({', '.join([*given, *targets, *sizes])}, n, BLOCK: tl.constexpr):",
         "at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)",
         "inside = at < n",
+        *(["packed = at // row_size * (2 * row_size) + at % row_size * step_size"] if packed else []),
         *(loads[kind].format(n, wide) for n, kind in zip(names, kinds, strict=True) if loads[kind]),
         *(f"{symbol} = {printer.doprint(expr)}" for symbol, expr in temporaries),
-        *(f"tl.store({t} + at, {_stored(printer, e, back)}, inside)" for t, e in zip(targets, results, strict=True)),
+        *(
+            f"tl.store({t} + {place}, {_stored(printer, e, back)}, inside)"
+            for t, e in zip(targets, results, strict=True)
+        ),
     ]
     return "\n".join([*lines[:2], *(f"    {line}" for line in lines[2:])]) + "\n"
 

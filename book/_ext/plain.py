@@ -221,7 +221,7 @@ def environment(root: pathlib.Path, wheel: str) -> str:
     """A pinned environment in which the notebooks run, as Binder reads it."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = map(Requirement, [*project["dependencies"], *extras["notebooks"], *extras["chapters"]])
+    wanted = map(Requirement, [*project["dependencies"], *extras["notebooks"], *extras["chapters"], *extras["onnx"]])
     bounds = {one.name: one.specifier for one in wanted if one.name != "actlib"}
     torch = bounds.pop("torch")
     pins = [f"      - {name}=={importlib.metadata.version(name)}" for name in sorted(bounds)]
