@@ -7,6 +7,7 @@ and one autograd Function serves them all.
 
 import functools
 import keyword
+import math
 import numbers
 import sys
 import unicodedata
@@ -29,6 +30,9 @@ REALS = (numbers.Real, torch.SymInt, torch.SymFloat)
 """Numbers, known or not yet, while a graph is made."""
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+LARGEST = 2.0**128 - 2.0**103
+"""The least number that float32 rounds to infinity."""
 
 
 def constant(function: Callable) -> Callable:
@@ -328,10 +332,11 @@ class Elementwise:
         return [*arguments[:n], *[self._fitting_parameter(s.name, a, first) for s, a in pairs]]
 
     def _fitting_parameter(self, name: str, argument: Tensor | float, first: Tensor) -> Tensor | float:
-        if type(argument) is float:
-            return argument
-        if isinstance(argument, REALS) and not isinstance(argument, bool):
-            return as_float(self.name, name, argument)
+        if type(argument) is float or (isinstance(argument, REALS) and not isinstance(argument, bool)):
+            number = as_float(self.name, name, argument)
+            if first.dtype != torch.float64 and isinstance(number, float) and LARGEST <= abs(number) < math.inf:
+                raise ValueError(f"{self.name}: {name} must be a number that float32 can hold, but {number:g} came")
+            return number
         check_tensor(self.name, name, argument, "a real number or ")
         if argument.device != first.device and argument.ndim:
             raise ValueError(f"{self.name}: {name} is on {argument.device}, the input on {first.device}")
