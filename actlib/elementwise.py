@@ -80,8 +80,9 @@ class Elementwise:
 
     Raises:
         TypeError: An input is no floating-point tensor, or a parameter neither a number nor such a tensor.
-        ValueError: Inputs differ in shape, dtype or device; a parameter does not broadcast; the count is off; or, when
-            it is made, a name is no identifier or a formula has symbols that are not given.
+        ValueError: Inputs differ in shape, dtype or device; a parameter does not broadcast, or is a number beyond
+            float32 where the inputs are not of float64; the count is off; or, when it is made, a name is no identifier
+            or a formula has symbols that are not given.
     """
 
     def __init__(
@@ -332,11 +333,14 @@ class Elementwise:
         return [*arguments[:n], *[self._fitting_parameter(s.name, a, first) for s, a in pairs]]
 
     def _fitting_parameter(self, name: str, argument: Tensor | float, first: Tensor) -> Tensor | float:
-        if type(argument) is float or (isinstance(argument, REALS) and not isinstance(argument, bool)):
-            number = as_float(self.name, name, argument)
-            if first.dtype != torch.float64 and isinstance(number, float) and LARGEST <= abs(number) < math.inf:
-                raise ValueError(f"{self.name}: {name} must be a number that float32 can hold, but {number:g} came")
-            return number
+        if type(argument) is not float and isinstance(argument, REALS) and not isinstance(argument, bool):
+            argument = as_float(self.name, name, argument)
+            if not isinstance(argument, float):
+                return argument  # not known yet
+        if type(argument) is float:
+            if LARGEST <= abs(argument) < math.inf and first.dtype != torch.float64:
+                raise ValueError(f"{self.name}: {name} must be a number that float32 can hold, but {argument:g} came")
+            return argument
         check_tensor(self.name, name, argument, "a real number or ")
         if argument.device != first.device and argument.ndim:
             raise ValueError(f"{self.name}: {name} is on {argument.device}, the input on {first.device}")
