@@ -7,6 +7,7 @@ and one autograd Function serves them all.
 
 import functools
 import keyword
+import math
 import numbers
 import sys
 import unicodedata
@@ -29,6 +30,9 @@ REALS = (numbers.Real, torch.SymInt, torch.SymFloat)
 """Numbers, known or not yet, while a graph is made."""
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+LARGEST = 2.0**128 - 2.0**103
+"""The least number that float32 rounds to infinity."""
 
 
 def constant(function: Callable) -> Callable:
@@ -76,8 +80,9 @@ class Elementwise:
 
     Raises:
         TypeError: An input is no floating-point tensor, or a parameter neither a number nor such a tensor.
-        ValueError: Inputs differ in shape, dtype or device; a parameter does not broadcast; the count is off; or, when
-            it is made, a name is no identifier or a formula has symbols that are not given.
+        ValueError: Inputs differ in shape, dtype or device; a parameter does not broadcast, or is a number beyond
+            float32 where the inputs are not of float64; the count is off; or, when it is made, a name is no identifier
+            or a formula has symbols that are not given.
     """
 
     def __init__(
@@ -335,10 +340,14 @@ class Elementwise:
         return [*arguments[:n], *[self._fitting_parameter(s.name, a, first) for s, a in pairs]]
 
     def _fitting_parameter(self, name: str, argument: Tensor | float, first: Tensor) -> Tensor | float:
+        if type(argument) is not float and isinstance(argument, REALS) and not isinstance(argument, bool):
+            argument = as_float(self.name, name, argument)
+            if not isinstance(argument, float):
+                return argument  # not known yet
         if type(argument) is float:
+            if LARGEST <= abs(argument) < math.inf and first.dtype != torch.float64:
+                raise ValueError(f"{self.name}: {name} must be a number that float32 can hold, but {argument:g} came")
             return argument
-        if isinstance(argument, REALS) and not isinstance(argument, bool):
-            return as_float(self.name, name, argument)
         check_tensor(self.name, name, argument, "a real number or ")
         if argument.device != first.device and argument.ndim:
             raise ValueError(f"{self.name}: {name} is on {argument.device}, the input on {first.device}")

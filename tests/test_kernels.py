@@ -21,8 +21,9 @@ if sys.platform != "linux":
 
 import triton
 
-from actlib import accuracy, elementwise, optional
+from actlib import Elementwise, accuracy, elementwise, optional
 from actlib.backends import torch_runner, triton_runner
+from actlib.formula import source
 from actlib.formula.primitives import Phi, Primitive, sigma, softplus
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -275,3 +276,9 @@ def test_on_a_gpu_the_kernel_is_what_runs(activation, monkeypatch):
     points = [torch.randn(1000, device=DEVICE, requires_grad=True) for _ in activation.inputs]
     activation.op(*points, *values(activation)).sum().backward()
     assert all(p.grad.isfinite().all() for p in points)
+
+
+@pytest.mark.parametrize("function", [*source.PRIMITIVES, *source.ELEMENTARY], ids=lambda f: f.__name__)
+def test_nan_stays_nan(function, by_kernel):
+    made = Elementwise("made", [x], function(x))
+    assert by_kernel(made, torch.tensor([torch.nan, 0.5])).isnan().tolist() == [True, False]

@@ -1,6 +1,7 @@
 """Machine code for the CPU gives what plain torch gives, whatever the processor, the size and the number of threads."""
 
 import itertools
+import math
 import multiprocessing
 import struct
 import sys
@@ -311,3 +312,30 @@ class TestInACompiler:
     def test_a_tensor_without_elements(self):
         f = torch.compile(lambda t: actlib.gelu(t) + actlib.softmax(t, 0), fullgraph=True)
         assert f(torch.empty(0, 3)).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("count", "threads"),
+    [(1, 1), (llvm_runner.SHARE - 1, 1), (llvm_runner.SHARE, 2), (3 * llvm_runner.SHARE, 4), (9 * llvm_runner.SHARE, 5)],
+)
+def test_a_thread_is_woken_for_a_share_that_is_worth_it(count, threads, monkeypatch):
+    called = []
+    actlib.gelu(torch.zeros(1))  # once, so that all is there
+    monkeypatch.setattr(llvm_runner.Kernel, "__call__", lambda _, *arguments: called.append(arguments[:2]))
+    torch.set_num_threads(5)
+    actlib.gelu(torch.zeros(count))
+    torch.set_num_threads(1)
+    assert called == [(count, threads)]
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 320, 1000])
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_threads_do_everything_once_in_even_shares(count, threads):
+    kernel = llvm_runner.make("halved", "def halved(x):\n    return 0.5*x\n", ("float32",), ("float32",))
+    given, done = torch.ones(count), torch.zeros(count, dtype=torch.int64)
+    for thread in range(threads):
+        out = torch.full((count,), 7.0)
+        kernel._share(kernel._pack(count, out.data_ptr(), given.data_ptr()), thread, threads)
+        assert (out == 0.5).sum() <= math.ceil(math.ceil(count / threads) / 64) * 64
+        done += out == 0.5
+    assert (done == 1).all()

@@ -498,3 +498,16 @@ def test_layer_with_sinks_of_heads():
 def test_what_sinks_cannot_take_is_refused_in_words(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@both
+@every_dtype
+def test_infinite_scores_of_every_type(function, torchs, dtype):  # noqa: ARG001
+    """One takes all, which is the limit; of several there is none."""
+    inf, limit = torch.inf, [1, 0, 0] if function is actlib.softmax else [0, -torch.inf, -torch.inf]
+    rows = torch.tensor([[inf, 0, -inf], [inf, 3e38, -3e38], [inf, 0, inf], [inf] * 3, [-inf] * 3]).to(dtype)
+    if dtype == torch.float16:
+        rows[1, 1:] = torch.tensor([6e4, -6e4])
+    for made in (function(rows, 1), function(rows.T, 0).T):
+        assert made[:2].tolist() == [limit] * 2
+        assert made[2:].isnan().all()

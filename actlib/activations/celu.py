@@ -16,8 +16,8 @@ op = Elementwise("celu", [x], Piecewise((x, x > 0), (alpha * expm1(x / alpha), T
 
 
 def _nonzero(alpha: float | Tensor) -> float | Tensor:
-    if isinstance(alpha, (int, float)) and alpha == 0:
-        raise ValueError(f"celu: alpha must not be 0, but {alpha!r} came")
+    if isinstance(alpha, (int, float)) and abs(alpha) <= 2**-150:  # which float32 rounds to 0
+        raise ValueError(f"celu: alpha must not be 0, nor so near it, but {alpha!r} came")
     return alpha
 
 
@@ -32,7 +32,8 @@ def celu(input: Tensor, alpha: float | Tensor = 1.0, inplace: bool = False) -> T
 
     Args:
         input: Tensor of float16, bfloat16, float32 or float64, of any shape.
-        alpha: Minus the limit at minus infinity: a number other than 0, or a tensor that broadcasts to the input.
+        alpha: Minus the limit at minus infinity: a number other than 0 (in float32, too), or a tensor that broadcasts
+            to the input.
         inplace: Whether to write the result into the input.
 
     Returns:

@@ -167,7 +167,8 @@ def softmax_with_sink(
     if where is not None:
         _check_where(name, where, input)
         where = torch.cat([where.expand(input.shape), where.new_ones(shape)], dim)
-    scores = torch.cat([input, input.new_zeros(shape) + sink.to(input.dtype)], dim)
+    column = torch_runner.served(input.new_zeros, [shape], input)
+    scores = torch.cat([input, column + sink.to(input.dtype)], dim)
     return softmax(scores, dim, dtype, where=where).narrow(dim, 0, input.shape[dim]).contiguous()
 
 
@@ -302,7 +303,9 @@ class _Operation:
         x = tensors[-1]
         torch_runner.check_names(x)
         tensors = [t.to(torch_runner.compute_dtype(x.dtype)) for t in tensors]
-        return self._masked(mask, tensors, lambda *ts: self.function(*ts, dim)).to(x.dtype).contiguous()
+        function = lambda *ts: self._masked(mask, ts, lambda *ts: self.function(*ts, dim))
+        result = torch_runner.served(function, tensors, x)
+        return result.to(x.dtype).contiguous()
 
     def record(self, dim: int, mask: Tensor | None, x: Tensor) -> Tensor:
         """The public function by torch's own, whose derivative every graph knows; a model in ONNX has none."""

@@ -21,8 +21,8 @@ op = Elementwise(
 
 
 def _nonzero(beta: float | Tensor) -> float | Tensor:
-    if isinstance(beta, (int, float)) and beta == 0:
-        raise ValueError(f"softplus: beta must not be 0, but {beta!r} came")
+    if isinstance(beta, (int, float)) and abs(beta) <= 2**-150:  # which float32 rounds to 0
+        raise ValueError(f"softplus: beta must not be 0, nor so near it, but {beta!r} came")
     return beta
 
 
@@ -38,7 +38,7 @@ def softplus(input: Tensor, beta: float | Tensor = 1, threshold: float = 20) -> 
 
     Args:
         input: Tensor of float16, bfloat16, float32 or float64, of any shape.
-        beta: Sharpness: a number other than 0, or a tensor that broadcasts to the input.
+        beta: Sharpness: a number other than 0 (in float32, too), or a tensor that broadcasts to the input.
         threshold: Where the line begins.
 
     Returns:

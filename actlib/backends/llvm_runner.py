@@ -18,7 +18,7 @@ import llvmlite.binding as llvm
 import torch
 from torch import Tensor
 
-from actlib.backends.torch_runner import address, define, flatten, in_compiler, is_heard, is_plain, leader
+from actlib.backends.torch_runner import address, define, flatten, in_compiler, is_heard, is_plain, leader, unseen
 from actlib.backends.vectors import BLOCK, PAIRED_SIGMAS, PRIMITIVES, SIZES, STORED, Code, Memory, Vector, spread, text
 
 SHARE = 1 << 15
@@ -266,6 +266,7 @@ def make(name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...
     return kernel
 
 
+@unseen
 def run(
     name: str,
     source: str,

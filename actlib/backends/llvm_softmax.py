@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from actlib.backends.llvm_runner import DTYPES, NAN, SHARE, Kernel
-from actlib.backends.torch_runner import address
+from actlib.backends.torch_runner import address, unseen
 from actlib.backends.vectors import (
     BLOCK,
     DOUBLES,
@@ -29,6 +29,7 @@ from actlib.backends.vectors import (
 INFINITY = "0x7FF0000000000000"
 
 
+@unseen
 def run(logarithm: bool, dim: int, tensors: Sequence[Tensor]) -> Tensor:
     """Softmax along a dimension for (x,), the gradient of x for (gradient, x).
 

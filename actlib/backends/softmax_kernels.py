@@ -11,12 +11,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from actlib.backends.torch_runner import unseen
 from actlib.backends.triton_runner import log1p
 
 BLOCK = 4096
 """Numbers that a program holds at a time, at most."""
 
 
+@unseen
 def run(logarithm: bool, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
     """Launches the forward kernel for (x,), the backward kernel for (gradient, x).
 

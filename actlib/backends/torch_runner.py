@@ -10,11 +10,13 @@ import itertools
 import linecache
 import math
 import operator
+import sys
 import weakref
 from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
+from torch._C._dynamo.eval_frame import set_eval_frame
 from torch._guards import TracingContext
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
@@ -200,9 +202,30 @@ def evaluate(
 ) -> list[Tensor]:
     """Evaluates a generated function at once, in plain torch; the results have the shape of `like`."""
     check_names(like)
-    results = function(*[a.to(compute) if isinstance(a, Tensor) and a.dtype != compute else a for a in arguments])
-    results = results if len(dtypes) > 1 else [results]
-    return [_placed(result, like, dtype) for result, dtype in zip(results, dtypes, strict=True)]
+    given = [a.to(compute) if isinstance(a, Tensor) and a.dtype != compute else a for a in arguments]
+    results = served(function, given, like)
+    made: list[Tensor] = []
+    for result, dtype in zip(results if len(dtypes) > 1 else [results], dtypes, strict=True):
+        placed = _placed(result, like, dtype)
+        # What is written into a result is written into no argument, nor into another result.
+        made.append(placed.clone() if any(placed is t for t in (*arguments, *made)) else placed)
+    return made
+
+
+def served(function: Callable, arguments: Sequence[Tensor | float], like: Tensor) -> object:
+    """What a function returns.
+
+    Raises:
+        TypeError: The class of the tensor `like` lacks one of torch's operations that the function takes.
+    """
+    try:
+        return function(*arguments)
+    except (TypeError, ValueError, RecursionError) as error:
+        if type(like).__torch_dispatch__ is Tensor.__torch_dispatch__:
+            raise
+        raise TypeError(
+            f"a tensor whose class knows all of torch's operations is expected, but a {type(like).__name__} came"
+        ) from error
 
 
 def check_names(x: Tensor) -> None:
@@ -254,6 +277,27 @@ def are_plain(tensors: Sequence[Tensor], device: str = "cpu") -> bool:
     return not is_heard() and all(
         is_plain(t, device) or (device != "cpu" and not t.ndim and is_plain(t)) for t in tensors
     )
+
+
+def unseen(function: Callable) -> Callable:
+    """A function of addresses that torch.compile does not look into, wherever it comes across it.
+
+    It comes across all that is called where it gave up, or in a backward pass. Code that it made over keeps no tensor
+    that is not named again, though its memory is still written to.
+    """
+
+    @functools.wraps(function)
+    def call(*arguments):
+        if "torch._dynamo" not in sys.modules:
+            return function(*arguments)
+        compiler = set_eval_frame(None)
+        try:
+            return function(*arguments)
+        finally:
+            set_eval_frame(compiler)
+
+    call._torchdynamo_disable = True  # as torch.compiler.disable, whose import takes seconds
+    return call
 
 
 def address(tensor: Tensor) -> int:

@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
-from actlib.backends.torch_runner import flatten, leader, with_lines
+from actlib.backends.torch_runner import flatten, leader, unseen, with_lines
 
 BLOCK = 1024
 PACKED = "packed"
@@ -44,6 +44,7 @@ def kinds(arguments: Sequence[Tensor | float], shape: torch.Size) -> tuple[str, 
     return tuple(_kind(a, shape) for a in arguments)
 
 
+@unseen
 def run(
     kernel: Callable,
     arguments: Sequence[Tensor | float],

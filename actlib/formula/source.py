@@ -237,7 +237,7 @@ def _check_parts(part: Basic, whole: Expr) -> None:
             return
         value = part.evalf(15)
         if not (value.is_Number and value.is_finite):
-            raise ValueError(f"a formula has real values, but {part} came in {_shown(whole)}")
+            raise ValueError(f"a formula has real values, but {part}, of {part.func.__name__}, came in {_shown(whole)}")
         return
     if isinstance(part, (sp.floor, sp.ceiling)):
         raise ValueError(f"{part} in {_shown(whole)} {NO_STEPS}")
@@ -456,7 +456,7 @@ def _distributed(expr: Expr) -> Expr:
 
 def _decimal(expr: Expr) -> Expr:
     """Exact constants as decimal numbers, gathered to one in each product and sum."""
-    if expr.is_number and expr.is_extended_real and expr.is_finite:
+    if expr.is_number and not expr.is_infinite:  # not all of these are known to be real
         return expr if expr.is_Integer else Float(expr.evalf(30), 30)
     if expr.is_Mul or expr.is_Add:
         constant, rest = expr.as_independent(*expr.free_symbols, as_Add=expr.is_Add)
