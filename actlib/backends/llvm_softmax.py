@@ -4,12 +4,14 @@ What is summed over a row is summed in float64. Exponentials are kept in a row's
 """
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from actlib.backends.llvm_runner import DTYPES, NAN, SHARE, Kernel
+from actlib.backends.calls import SHARE, Launch
+from actlib.backends.llvm_runner import DTYPES, NAN, Kernel
 from actlib.backends.torch_runner import address
 from actlib.backends.vectors import (
     BLOCK,
@@ -49,13 +51,51 @@ def run(logarithm: bool, dim: int, tensors: Sequence[Tensor]) -> Tensor:
         rows = [t.detach().reshape(-1, length, inner).transpose(1, 2) for t in tensors]
         return out.copy_(run(logarithm, 2, rows).transpose(1, 2).reshape(x.shape))
     tensors = [t if t.is_contiguous() else t.detach().contiguous() for t in tensors]
-    count = x.numel()
-    rows = count // length
     kernel = _kernel(logarithm, tuple(DTYPES[t.dtype] for t in tensors), DTYPES[out.dtype])
-    threads = min(torch.get_num_threads(), rows, 1 + count // SHARE)
-    room = torch.empty(threads * (length + BLOCK), dtype=torch.float32, device=x.device)
-    kernel(rows, threads, length, out.data_ptr(), *[address(t) for t in tensors], room.data_ptr())
+    _run(kernel, length, out, tensors)
     return out
+
+
+def launch_of(logarithm: bool, inputs: int, dtype: torch.dtype) -> Launch | None:
+    """`run` along the last dimension, for so many dense tensors of one type and shape; None where it cannot be.
+
+    It takes the dimension and a mask, and asks neither.
+    """
+    if dtype not in DTYPES:
+        return None
+    kernel = _kernel(logarithm, (DTYPES[dtype],) * inputs, DTYPES[dtype])
+
+    def launch(dim, mask, *tensors):  # noqa: ARG001
+        x = tensors[-1]
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        if x.numel():
+            _run(kernel, x.shape[-1], out, tensors)
+        return out
+
+    return launch
+
+
+def _run(kernel: Kernel, length: int, out: Tensor, tensors: Sequence[Tensor]) -> None:
+    """Runs a kernel on dense tensors, whose rows have the length."""
+    count = out.numel()
+    rows = count // length
+    threads = 1 if count < SHARE else min(torch.get_num_threads(), rows, 1 + count // SHARE)
+    size = threads * (length + BLOCK)
+    room = _ROOM.tensor if size <= ROOM else torch.empty(size, dtype=torch.float32, device="cpu")
+    kernel(rows, threads, length, out.data_ptr(), *[t.data_ptr() or address(t) for t in tensors], room.data_ptr())
+
+
+ROOM = 1 << 14
+"""Numbers for which a thread keeps room from call to call."""
+
+
+class _Room(threading.local):
+    @functools.cached_property
+    def tensor(self) -> Tensor:
+        return torch.empty(ROOM, dtype=torch.float32, device="cpu")
+
+
+_ROOM = _Room()
 
 
 @functools.cache

@@ -1,11 +1,26 @@
-"""Any elementwise function as a layer."""
+"""Any function made from a formula as a layer."""
 
 import numbers
+from typing import Protocol
 
 import torch
+from sympy import Symbol
 from torch import Tensor
 
-from actlib.elementwise import Elementwise
+
+class Function(Protocol):
+    """What a layer applies, as an `Elementwise`.
+
+    Attributes:
+        name: An identifier.
+        parameters: Symbols of what it takes after its inputs.
+    """
+
+    name: str
+    parameters: tuple[Symbol, ...]
+
+    def __call__(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
+        """The outputs for inputs and parameters in order."""
 
 
 class Generated(torch.nn.Module):
@@ -31,7 +46,7 @@ class Layer(Generated):
         TypeError: A parameter is missing, unknown, or neither a number nor a tensor.
     """
 
-    def __init__(self, op: Elementwise, **parameters: float | Tensor):
+    def __init__(self, op: Function, **parameters: float | Tensor):
         super().__init__()
         names = [s.name for s in op.parameters]
         if set(parameters) != set(names):
@@ -49,7 +64,11 @@ class Layer(Generated):
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The function of the inputs, elementwise."""
-        return self.op(*inputs, *(getattr(self, s.name) for s in self.op.parameters))
+        return self.op(*inputs, *self._arguments())
+
+    def _arguments(self) -> list[float | Tensor]:
+        """The value of each parameter, in order."""
+        return [getattr(self, s.name) for s in self.op.parameters]
 
     def extra_repr(self) -> str:
         """Names and values of the parameters; the shape of a tensor."""
