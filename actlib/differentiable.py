@@ -4,6 +4,7 @@ What such a function computes is its own affair. Whatever asks for it, be it aut
 `torch.func`, a compiler, a tracer or a mode that listens, is answered here, for all of them alike.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -23,11 +24,13 @@ class Differentiable:
         name: An identifier, which stands for it in graphs.
         public: What those meet who listen to torch's functions, as in a graph of torch.fx; they ask for its names.
         keeps_output: Whether backward is given the output, in place of the arguments.
+        tensors_alone: Whether all that it is given are tensors, whatever the arguments.
     """
 
     name: str
     public: Callable
     keeps_output = False
+    tensors_alone = False
 
     def __call__(self, *arguments: object) -> Tensor | tuple[Tensor, ...]:
         """The outputs, as the class describes."""
@@ -65,8 +68,8 @@ class Differentiable:
         """The outputs in torch's operations, which torch itself differentiates."""
         raise NotImplementedError
 
-    def pull(self, wanted: tuple[int, ...], upstream: Sequence[Tensor], kept: Arguments) -> Sequence[Tensor]:
-        """The gradients of the wanted arguments, given one of each output, and what was kept."""
+    def pull(self, wanted: tuple[int, ...]) -> Callable[..., Tensor | tuple[Tensor, ...]]:
+        """What gives the gradients of the wanted arguments, of those of the outputs and of what was kept."""
         raise NotImplementedError
 
     def push(self, tangents: Sequence[Tensor | None], kept: Arguments) -> Tensor | tuple[Tensor, ...]:
@@ -76,6 +79,16 @@ class Differentiable:
     def batched(self, size: int, dims: Sequence[int | None], arguments: Arguments) -> Arguments:
         """The arguments for a batch of so many, which is to be in front; `dims` says where it is now."""
         raise NotImplementedError
+
+    @functools.cached_property
+    def at_once(self) -> Callable[..., Tensor | tuple[Tensor, ...]]:
+        """The outputs, of what computes them and the arguments, so that autograd can find the derivative."""
+        return _at_once(self)
+
+    @functools.cached_property
+    def backwards(self) -> "_Backwards":
+        """What backward does, by what autograd asks for."""
+        return _Backwards(self)
 
     def _prepare(self) -> None:
         if not hasattr(self, "_leaves"):
@@ -105,9 +118,9 @@ def in_general(function: Differentiable, arguments: Arguments) -> Tensor | tuple
     if is_recorded():
         return function.record(*arguments)
     if torch._C._are_functorch_transforms_active():
-        return _Apply.apply(function, function.run, *arguments)
+        return _Apply.apply(function, *arguments)
     if forward_ad._current_level >= 0 or needs_gradient(arguments):
-        return at_once(function, function.run, *arguments)
+        return function.at_once(function.run, *arguments)
     return function.run(*arguments)
 
 
@@ -131,57 +144,94 @@ def needs_gradient(arguments: Arguments) -> bool:
 
 
 class _Apply(torch.autograd.Function):
-    """Any such function: its arguments are kept, or its output, and its derivative is a function again."""
+    """Any such function, where transforms of `torch.func` may be active."""
 
     @staticmethod
-    def forward(function, run, *arguments):  # noqa: ARG004
-        return run(*arguments)
+    def forward(function, *arguments):
+        return function.run(*arguments)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        function, _, *arguments = inputs
-        ctx.save_for_forward(*_keep(ctx, function, arguments, output))
+        ctx.function, *arguments = inputs
+        ctx.save_for_forward(*_keep(ctx, ctx.function, arguments, output))
 
     @staticmethod
     def backward(ctx, *upstream):
-        wanted = tuple([i for i, needed in enumerate(ctx.needs_input_grad[2:]) if needed])
-        gradients = [None] * len(ctx.needs_input_grad)
-        if wanted:
-            for i, gradient in zip(wanted, ctx.function.pull(wanted, upstream, _kept(ctx)), strict=True):
-                gradients[2 + i] = gradient
-        return tuple(gradients)
+        return ctx.function.backwards[ctx.needs_input_grad](*upstream, *_kept(ctx, ctx.function))
 
     @staticmethod
-    def jvp(ctx, function, run, *tangents):  # noqa: ARG004
-        return ctx.function.push(tangents, _kept(ctx))
+    def jvp(ctx, _, *tangents):
+        return ctx.function.push(tangents, _kept(ctx, ctx.function))
 
     @staticmethod
-    def vmap(info, in_dims, function, run, *arguments):  # noqa: ARG004
-        outputs = function.step(*function.batched(info.batch_size, in_dims[2:], arguments))
+    def vmap(info, in_dims, function, *arguments):
+        outputs = function.step(*function.batched(info.batch_size, in_dims[1:], arguments))
         return outputs, 0 if isinstance(outputs, Tensor) else (0,) * len(outputs)
 
 
-class _ApplyAtOnce(torch.autograd.Function):
-    """The same in one step, where no transform of `torch.func` is active: torch calls it in a third of the time."""
+def _at_once(function: Differentiable) -> Callable:
+    """What calls a function in one step: torch takes a third of the time for it.
 
-    @staticmethod
-    def forward(ctx, function, run, *arguments):
-        output = run(*arguments)
-        tensors = _keep(ctx, function, arguments, output)
-        if forward_ad._current_level >= 0:
-            ctx.save_for_forward(*tensors)
-        return output
+    It takes what computes the outputs, and the arguments; no transform may be active.
+    """
+    alone, keeps_output, backwards = function.tensors_alone, function.keeps_output, function.backwards
 
-    backward = staticmethod(_Apply.backward)
-    jvp = staticmethod(_Apply.jvp)
+    class AtOnce(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, run, *arguments):
+            output = run(*arguments)
+            if not alone or keeps_output:
+                tensors = _keep(ctx, function, arguments, output)
+            else:
+                tensors = arguments
+                ctx.save_for_backward(*arguments)
+            if forward_ad._current_level >= 0:
+                ctx.save_for_forward(*tensors)
+            return output
+
+        @staticmethod
+        def backward(ctx, *upstream):
+            kept = ctx.saved_tensors if alone else _kept(ctx, function)
+            return backwards[ctx.needs_input_grad](*upstream, *kept)
+
+        @staticmethod
+        def jvp(ctx, _, *tangents):
+            return function.push(tangents, _kept(ctx, function))
+
+    # What torch does itself when it has seen that no transform is active.
+    return super(torch.autograd.Function, AtOnce).apply
 
 
-# What torch does itself when it has seen that no transform is active; so has the one who calls this.
-at_once: Callable = super(torch.autograd.Function, _ApplyAtOnce).apply
-"""The outputs of a function, as `run` computes them for the arguments, so that autograd can find the derivative.
+class _Backwards(dict):
+    """What gives the gradients of all that autograd is handed, by which of them are needed; made once each.
 
-It takes the function, `run` and the arguments.
-"""
+    A function, or what runs it, comes before the arguments.
+    """
+
+    def __init__(self, function: Differentiable):
+        self._function = function
+
+    def __missing__(self, needed: tuple[bool, ...]) -> Callable[..., tuple[Tensor | None, ...]]:
+        self[needed] = made = self._made(needed)
+        return made
+
+    def _made(self, needed):
+        places = [i for i, is_needed in enumerate(needed) if is_needed]
+        if not places:
+            return lambda *_: (None,) * len(needed)
+        pull = self._function.pull(tuple(i - 1 for i in places))
+        if len(places) == 1:
+            before, after = (None,) * places[0], (None,) * (len(needed) - 1 - places[0])
+            return lambda *given: (*before, pull(*given), *after)
+
+        def several(*given):
+            gradients = [None] * len(needed)
+            for place, gradient in zip(places, pull(*given), strict=True):
+                gradients[place] = gradient
+            return tuple(gradients)
+
+        return several
+
 
 _HERE = object()
 """Stands among arguments for a tensor, which autograd keeps."""
@@ -189,17 +239,17 @@ _HERE = object()
 
 def _keep(ctx, function: Differentiable, arguments: Arguments, output: object) -> Sequence[Tensor]:
     """Keeps what backward is given; returns the tensors among it."""
-    ctx.function = function
     given = (output,) if function.keeps_output else arguments
-    tensors = [a for a in given if isinstance(a, Tensor)]
-    ctx.given = None if len(tensors) == len(given) else [_HERE if isinstance(a, Tensor) else a for a in given]
-    ctx.save_for_backward(*tensors)
-    return tensors
+    if not function.tensors_alone:
+        ctx.given = [_HERE if isinstance(a, Tensor) else a for a in given]
+        given = [a for a in given if isinstance(a, Tensor)]
+    ctx.save_for_backward(*given)
+    return given
 
 
-def _kept(ctx) -> Arguments:
+def _kept(ctx, function: Differentiable) -> Arguments:
     """What was kept, in order."""
-    if ctx.given is None:
+    if function.tensors_alone:
         return ctx.saved_tensors
     tensors = iter(ctx.saved_tensors)
     return [next(tensors) if a is _HERE else a for a in ctx.given]

@@ -87,6 +87,7 @@ class Elementwise(Differentiable):
         self.public: Callable = self
         self.__name__ = name
         self.__module__ = sys._getframe(1).f_globals.get("__name__", __name__)
+        self.tensors_alone = not self.parameters
         self._count = len(self.inputs) + len(self.parameters)
         self._made: dict[tuple, object] = {}
         self._machine_code: dict[tuple, object] = {}
@@ -191,14 +192,18 @@ class Elementwise(Differentiable):
         """What computes the outputs at once, by the type of the inputs, where nothing special is asked for."""
         return _Launches(self)
 
-    def pull(self, wanted: tuple[int, ...], upstream: Sequence[Tensor], kept: Sequence[Tensor | float]):
-        """The gradients of the wanted arguments, given one of each output, and the arguments."""
-        results = self.vjp(wanted).step(*upstream, *kept)
-        results = results if len(wanted) > 1 else (results,)
-        n = len(self.inputs)  # parameters alone were broadcast
+    def pull(self, wanted: tuple[int, ...]) -> Callable[..., Tensor | tuple[Tensor, ...]]:
+        """What gives the gradients of the wanted arguments, of those of the outputs and of the arguments."""
+        step, n = self.vjp(wanted).step, len(self.inputs)
         if wanted[-1] < n:
-            return results
-        return [g if i < n else _as_argument(g, kept[i]) for i, g in zip(wanted, results, strict=True)]
+            return step
+
+        def summed(*given):  # parameters may have been broadcast
+            results, arguments = step(*given), given[len(self.outputs) :]
+            pairs = zip(wanted, results if len(wanted) > 1 else [results], strict=True)
+            return _plain([g if i < n else _as_argument(g, arguments[i]) for i, g in pairs])
+
+        return summed
 
     def push(self, tangents: Sequence[Tensor | None], kept: Sequence[Tensor | float]):
         """The tangents of the outputs, given those of the arguments, None for one that rests, and the arguments."""

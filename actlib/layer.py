@@ -52,6 +52,7 @@ class Layer(Generated):
         if set(parameters) != set(names):
             raise TypeError(f"{op.name} has the parameters {names}, but {sorted(parameters)} came")
         self.op = op
+        self._names = tuple(names)
         for name, value in parameters.items():
             if isinstance(value, torch.nn.Parameter):
                 self.register_parameter(name, value)
@@ -68,10 +69,10 @@ class Layer(Generated):
 
     def _arguments(self) -> list[float | Tensor]:
         """The value of each parameter, in order."""
-        return [getattr(self, s.name) for s in self.op.parameters]
+        return [getattr(self, name) for name in self._names]
 
     def extra_repr(self) -> str:
         """Names and values of the parameters; the shape of a tensor."""
-        values = {s.name: getattr(self, s.name) for s in self.op.parameters}
-        shown = (f"{n}={f'tensor{tuple(v.shape)}' if isinstance(v, Tensor) else f'{v:g}'}" for n, v in values.items())
+        values = zip(self._names, self._arguments(), strict=True)
+        shown = (f"{n}={f'tensor{tuple(v.shape)}' if isinstance(v, Tensor) else f'{v:g}'}" for n, v in values)
         return ", ".join(shown)

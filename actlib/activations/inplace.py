@@ -41,6 +41,8 @@ class InplaceLayer(Layer):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of the input, elementwise."""
+        if self.inplace is False and not self._names:
+            return self.op(input)
         return apply(self.op, input, *self._arguments(), inplace=self.inplace)
 
     def extra_repr(self) -> str:

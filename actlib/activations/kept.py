@@ -33,7 +33,7 @@ class FromOutput(Differentiable):
             hold it against the derivative of the function's formula.
     """
 
-    keeps_output = True
+    keeps_output = tensors_alone = True
 
     def __init__(self, op: Elementwise, slope: Expr):
         self.op, self.slope = op, slope
@@ -65,9 +65,9 @@ class FromOutput(Differentiable):
         """The output in torch's operations: there torch chooses what it keeps."""
         return self.op.record(input)
 
-    def pull(self, wanted: tuple[int, ...], upstream: Sequence[Tensor], kept: Sequence[Tensor]):  # noqa: ARG002
-        """The gradient of the input, given that of the output, and the output."""
-        return (self.backward.step(*upstream, *kept),)
+    def pull(self, wanted: tuple[int, ...]) -> Callable[..., Tensor]:  # noqa: ARG002
+        """What gives the gradient of the input, of that of the output and of the output."""
+        return self.backward.step
 
     def push(self, tangents: Sequence[Tensor], kept: Sequence[Tensor]) -> Tensor:
         """The tangent of the output, given that of the input, and the output."""
@@ -86,7 +86,7 @@ def apply(function: FromOutput, input: Tensor, keep: str, inplace: bool = False)
         TypeError: What `inplace.apply` refuses.
     """
     if keep == INPUT:
-        return apply_inplace(function.op, input, inplace=inplace)
+        return function.op(input) if inplace is False else apply_inplace(function.op, input, inplace=inplace)
     check(function.op.name, keep)
     if inplace is True and isinstance(input, Tensor):
         return input.copy_(function(input))
@@ -118,6 +118,8 @@ class KeepingLayer(InplaceLayer):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of the input, elementwise."""
+        if self.keep == INPUT and self.inplace is False:
+            return self.op(input)
         return apply(self.function, input, self.keep, self.inplace)
 
     def extra_repr(self) -> str:

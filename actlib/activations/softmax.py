@@ -19,7 +19,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 from actlib import elementwise
 from actlib.activations.activation import RowActivation
 from actlib.backends import calls, torch_runner
-from actlib.differentiable import Differentiable, at_once, in_general, needs_gradient
+from actlib.differentiable import Differentiable, in_general, needs_gradient
 from actlib.elementwise import FLOATS
 from actlib.formula.primitives import sigma, softplus
 from actlib.layer import Generated
@@ -245,11 +245,14 @@ class SoftmaxWithSink(Softmax):
 class _OfRows(Differentiable):
     """A map of rows, as a function of the dimension along which they run, a mask or None, and tensors."""
 
-    def pull(self, wanted: tuple[int, ...], upstream: Sequence[Tensor], kept: Sequence[object]) -> list[Tensor]:
-        """The gradients of the wanted arguments, given that of the result, and the arguments."""
-        dim, mask, *tensors = kept
-        gradients = self.vjp(dim, mask, *upstream, *tensors)
-        return [gradients[i - 2] for i in wanted]
+    def pull(self, wanted: tuple[int, ...]) -> Callable[..., Tensor | tuple[Tensor, ...]]:
+        """What gives the gradients of the wanted arguments, of that of the result and of the arguments."""
+
+        def pull(upstream, dim, mask, *tensors):
+            gradients = self.vjp(dim, mask, upstream, *tensors)
+            return gradients[wanted[0] - 2] if len(wanted) == 1 else [gradients[i - 2] for i in wanted]
+
+        return pull
 
     def push(self, tangents: Sequence[Tensor | None], kept: Sequence[object]) -> Tensor:
         """The tangent of the result, given those of the arguments, None for one that rests, and the arguments."""
@@ -298,31 +301,30 @@ class _Operation(_OfRows):
 
     def compute(self, input: Tensor, dim: int | None, dtype: torch.dtype | None, where: Tensor | None) -> Tensor:
         """The public function, where no compiler looks on."""
-        launch = self._launch(dim, where, input) if dtype is None else None
+        launch = self._launch(dim, where, (input,)) if dtype is None else None
         if launch is not None:
-            return self._launched(launch, input)
+            return self._launched(launch, (input,))
         if has_torch_function((input, where)):
             return handle_torch_function(self.public, (input, where), input, dim, dtype, where=where)
         return self._checked(input, dim, dtype, where)
 
     def step(self, dim: int, mask: Tensor | None, *tensors: Tensor) -> Tensor:
         """The result, differentiably, for arguments that fit."""
-        launch = self._launch(dim, mask, *tensors)
-        return in_general(self, (dim, mask, *tensors)) if launch is None else self._launched(launch, *tensors)
+        launch = self._launch(dim, mask, tensors)
+        return in_general(self, (dim, mask, *tensors)) if launch is None else self._launched(launch, tensors)
 
-    def _launch(self, dim: object, mask: object, *tensors: object) -> calls.Launch | None:
+    def _launch(self, dim: object, mask: object, tensors: Sequence[object]) -> calls.Launch | None:
         """What computes the result at once where rows follow each other in memory and nothing special is asked for."""
-        if mask is None and type(dim) is int and self._fits(*tensors):
-            x = tensors[-1]
-            last = x.ndim - 1
-            if last >= 0 and dim in (-1, last):
-                return self._launches[x.dtype]
+        if mask is None and type(dim) is int and self._fits(tensors):
+            ndim = tensors[0].ndim
+            if (dim == -1 or dim == ndim - 1) and ndim:
+                return self._launches[tensors[0].dtype]
         return None
 
-    def _launched(self, launch: calls.Launch, *tensors: Tensor) -> Tensor:
-        last = tensors[-1].ndim - 1
+    def _launched(self, launch: calls.Launch, tensors: Sequence[Tensor]) -> Tensor:
+        last = tensors[0].ndim - 1
         if needs_gradient(tensors):
-            return at_once(self, launch, last, None, *tensors)
+            return self.at_once(launch, last, None, *tensors)
         return launch(last, None, *tensors)
 
     def _checked(self, input: Tensor, dim: int | None, dtype: torch.dtype | None, where: Tensor | None) -> Tensor:

@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 from torch.overrides import has_torch_function
 
 from actlib.backends import torch_runner
-from actlib.differentiable import Differentiable, at_once
+from actlib.differentiable import Differentiable
 
 Launch = Callable[..., Tensor | tuple[Tensor, ...]]
 """Computes the outputs of arguments that pass the conditions."""
@@ -38,29 +38,31 @@ OF_ANOTHER = """\
 {x}.shape == x0.shape
 """
 
+OF_A_NUMBER = "(type({p}) is float or type({p}) is int and -EXACT < {p} < EXACT)"
+
 
 def conditions(inputs: int, numbers: int = 0) -> str:
     """What must hold for `arguments`, as one condition in Python.
 
     Args:
         inputs: How many tensors there are, x0, x1 and so on, which must be of one type and shape.
-        numbers: How many floats follow, p0, p1 and so on.
+        numbers: How many numbers follow, p0, p1 and so on.
     """
     tensors = [f"x{i}" for i in range(inputs)]
     lines = CONDITIONS.splitlines()
     lines += [line.format(x=x) for x in tensors for line in OF_A_TENSOR.splitlines()]
     lines += [line.format(x=x) for x in tensors[1:] for line in OF_ANOTHER.splitlines()]
-    lines += [f"type(p{i}) is float" for i in range(numbers)]
+    lines += [OF_A_NUMBER.format(p=f"p{i}") for i in range(numbers)]
     return " and ".join(lines)
 
 
 @functools.cache
-def fits(inputs: int) -> Callable[..., bool]:
-    """A function that says whether so many tensors pass the conditions."""
+def fits(inputs: int) -> Callable[[Sequence[object]], bool]:
+    """A function that says of so many arguments whether they are tensors that pass the conditions."""
     names = ", ".join(f"x{i}" for i in range(inputs))
     return _defined(
         f"""\
-def fits(*arguments):
+def fits(arguments):
     {names}, = arguments
     return {conditions(inputs)}
 """
@@ -79,7 +81,7 @@ def call(
     Args:
         function: For autograd.
         inputs: How many tensors it takes.
-        numbers: How many floats follow.
+        numbers: How many numbers follow.
         launches: What computes its outputs, by the type of the tensors; None if nothing does.
         otherwise: The function for arguments that do not pass the conditions.
     """
@@ -100,7 +102,7 @@ def prepare(function, launches, otherwise):
                 launch = launches[x0.dtype]
                 if launch is not None:
                     if is_grad_enabled() and ({" or ".join(f"{x}.requires_grad" for x in tensors)}):
-                        return at_once(function, launch, {names})
+                        return function.at_once(launch, {names})
                     return launch({names})
         return otherwise(*arguments)
 
@@ -115,7 +117,7 @@ def launch(kernel, inputs: int, numbers: int, outputs: Sequence[torch.dtype | No
     Args:
         kernel: An `llvm_runner.Kernel`.
         inputs: How many tensors there are.
-        numbers: How many floats follow.
+        numbers: How many numbers follow.
         outputs: Type of each result; None for that of the tensors.
     """
     return _launches(inputs, numbers, tuple(outputs))(kernel)
@@ -170,9 +172,9 @@ _NAMES = {
     "PLAIN": torch_runner.PLAIN,
     "UNHEARD": torch_runner.UNHEARD,
     "CLASSES": frozenset({Tensor, torch.nn.Parameter}),
+    "EXACT": 1 << 53,
     "SHARE": SHARE,
     "is_grad_enabled": torch.is_grad_enabled,
-    "at_once": at_once,
     "address": torch_runner.address,
     "empty_like": torch.empty_like,
     "get_num_threads": torch.get_num_threads,

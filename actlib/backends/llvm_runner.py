@@ -317,13 +317,13 @@ def launch_of(
     like: Sequence[int | None],
     kernels: dict[tuple, Kernel],
 ) -> Launch | None:
-    """What runs a generated torch function on dense CPU tensors of one type and shape, and on floats.
+    """What runs a generated torch function on dense CPU tensors of one type and shape, and on numbers.
 
     Args:
         name: Name of the function.
         source: Its source.
         inputs: How many tensors it takes.
-        numbers: How many floats follow.
+        numbers: How many numbers follow.
         dtype: Type of the tensors. None is returned where kernels do not read it.
         like: For each result, which of the tensors has its type; None for float32.
         kernels: Where what is compiled is kept.

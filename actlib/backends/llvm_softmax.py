@@ -3,6 +3,7 @@
 What is summed over a row is summed in float64. Exponentials are kept in a row's room, so that each is computed once.
 """
 
+import ctypes
 import functools
 import threading
 from collections.abc import Callable, Sequence
@@ -68,8 +69,12 @@ def launch_of(logarithm: bool, inputs: int, dtype: torch.dtype) -> Launch | None
     def launch(dim, mask, *tensors):  # noqa: ARG001
         x = tensors[-1]
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
-        if x.numel():
-            _run(kernel, x.shape[-1], out, tensors)
+        count, length = x.numel(), x.shape[-1]
+        if length <= ROOM and 0 < count < SHARE:
+            places = [t.data_ptr() or address(t) for t in tensors]
+            kernel.whole(kernel.pack(count // length, length, out.data_ptr(), *places, _ROOM.address))
+        elif count:
+            _run(kernel, length, out, tensors)
         return out
 
     return launch
@@ -79,20 +84,19 @@ def _run(kernel: Kernel, length: int, out: Tensor, tensors: Sequence[Tensor]) ->
     """Runs a kernel on dense tensors, whose rows have the length."""
     count = out.numel()
     rows = count // length
-    threads = 1 if count < SHARE else min(torch.get_num_threads(), rows, 1 + count // SHARE)
-    size = threads * (length + BLOCK)
-    room = _ROOM.tensor if size <= ROOM else torch.empty(size, dtype=torch.float32, device="cpu")
-    kernel(rows, threads, length, out.data_ptr(), *[t.data_ptr() or address(t) for t in tensors], room.data_ptr())
+    threads = min(torch.get_num_threads(), rows, 1 + count // SHARE)
+    room = torch.empty(threads * (length + BLOCK), dtype=torch.float32, device="cpu")
+    kernel(rows, threads, length, out.data_ptr(), *[address(t) for t in tensors], room.data_ptr())
 
 
-ROOM = 1 << 14
-"""Numbers for which a thread keeps room from call to call."""
+ROOM = 1 << 12
+"""Rows up to this length need no room of a call's own: each thread keeps some."""
 
 
 class _Room(threading.local):
-    @functools.cached_property
-    def tensor(self) -> Tensor:
-        return torch.empty(ROOM, dtype=torch.float32, device="cpu")
+    def __init__(self):
+        self.numbers = (ctypes.c_float * (ROOM + BLOCK))()  # torch may be making tensors without data
+        self.address = ctypes.addressof(self.numbers)
 
 
 _ROOM = _Room()
