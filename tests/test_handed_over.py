@@ -611,6 +611,17 @@ def test_what_goes_the_straight_way():
         assert not two((number, other))
 
 
+@every_activation
+def test_a_tensor_left_over_from_a_transform(activation):
+    left = []
+    given = numbers(activation)
+    for t in given:
+        torch.func.grad(lambda t: (left.append(t), t.sum())[1])(t)
+    result = call(activation)(*left)
+    assert not result.requires_grad
+    assert torch.equal(result, call(activation)(*given))
+
+
 def within(context):
     def listen(see):
         with context():

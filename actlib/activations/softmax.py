@@ -301,31 +301,29 @@ class _Operation(_OfRows):
 
     def compute(self, input: Tensor, dim: int | None, dtype: torch.dtype | None, where: Tensor | None) -> Tensor:
         """The public function, where no compiler looks on."""
-        launch = self._launch(dim, where, (input,)) if dtype is None else None
-        if launch is not None:
-            return self._launched(launch, (input,))
+        result = self._straight(dim, where, (input,)) if dtype is None else None
+        if result is not None:
+            return result
         if has_torch_function((input, where)):
             return handle_torch_function(self.public, (input, where), input, dim, dtype, where=where)
         return self._checked(input, dim, dtype, where)
 
     def step(self, dim: int, mask: Tensor | None, *tensors: Tensor) -> Tensor:
         """The result, differentiably, for arguments that fit."""
-        launch = self._launch(dim, mask, tensors)
-        return in_general(self, (dim, mask, *tensors)) if launch is None else self._launched(launch, tensors)
+        result = self._straight(dim, mask, tensors)
+        return in_general(self, (dim, mask, *tensors)) if result is None else result
 
-    def _launch(self, dim: object, mask: object, tensors: Sequence[object]) -> calls.Launch | None:
-        """What computes the result at once where rows follow each other in memory and nothing special is asked for."""
+    def _straight(self, dim: object, mask: object, tensors: Sequence[object]) -> Tensor | None:
+        """The result, where rows follow each other in memory and nothing special is asked for; else None."""
         if mask is None and type(dim) is int and self._fits(tensors):
-            ndim = tensors[0].ndim
-            if (dim == -1 or dim == ndim - 1) and ndim:
-                return self._launches[tensors[0].dtype]
+            x = tensors[-1]
+            last = x.ndim - 1
+            launch = self._launches[x.dtype]
+            if (dim == -1 or dim == last) and last >= 0 and launch is not None:
+                if needs_gradient(tensors):
+                    return self.at_once(launch, last, None, *tensors)
+                return launch(last, None, *tensors)
         return None
-
-    def _launched(self, launch: calls.Launch, tensors: Sequence[Tensor]) -> Tensor:
-        last = tensors[0].ndim - 1
-        if needs_gradient(tensors):
-            return self.at_once(launch, last, None, *tensors)
-        return launch(last, None, *tensors)
 
     def _checked(self, input: Tensor, dim: int | None, dtype: torch.dtype | None, where: Tensor | None) -> Tensor:
         name = self.name

@@ -155,9 +155,10 @@ def prepare(kernel):
 
 def _defined(source: str) -> Callable:
     """The function that a source defines, with lines that tracebacks can show."""
-    namespace = dict(_NAMES)
-    exec(compile(source, torch_runner.with_lines("call", source), "exec"), namespace)
-    return namespace[source[len("def ") : source.index("(")]]
+    defined = {}
+    exec(compile(source, torch_runner.with_lines("call", source), "exec"), _NAMES, defined)
+    (function,) = defined.values()
+    return function
 
 
 SHARE = 1 << 15
