@@ -1,8 +1,8 @@
 """Differentiable, fused functions from SymPy formulas.
 
 The backward of an elementwise function is an elementwise function: its outputs are sums of g_j d e_j / d x_i, its
-inputs the g_j and the x_i. So `Elementwise` is closed under differentiation, every order is one fused pass over memory,
-and one autograd Function serves them all.
+inputs the g_j and the x_i. So `Elementwise` is closed under differentiation, and every order is one fused pass over
+memory.
 """
 
 import functools
@@ -18,44 +18,26 @@ import sympy as sp
 import torch
 from sympy import Expr, Symbol
 from torch import Tensor
-from torch.autograd import forward_ad
-from torch.overrides import handle_torch_function, has_torch_function
+from torch.overrides import has_torch_function
 
-from actlib.backends import torch_runner
+from actlib.backends import calls, torch_runner
+from actlib.differentiable import Differentiable
 from actlib.formula import source
 from actlib.formula.primitives import derivative, scaled, stable
+from actlib.layer import Layer
 from actlib.optional import LLVMLITE, TRITON
 
 REALS = (numbers.Real, torch.SymInt, torch.SymFloat)
 """Numbers, known or not yet, while a graph is made."""
 
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+SINGLE = (torch.float16, torch.bfloat16, torch.float32)
+FLOATS = (*SINGLE, torch.float64)
 
 LARGEST = 2.0**128 - 2.0**103
 """The least number that float32 rounds to infinity."""
 
 
-def constant(function: Callable) -> Callable:
-    """A function that torch.compile calls instead of looking into it, when it begins."""
-    function._dynamo_marked_constant = True  # torch.compiler.assume_constant_result, whose import takes seconds
-    return function
-
-
-def leaf(name: str, function: Callable) -> Callable:
-    """A function that torch.compile puts into its graph as one call, and that only what lowers the graph looks into.
-
-    Before each call of a compiled function, torch checks all that was looked at when it was compiled.
-    """
-
-    def call(*arguments):
-        return function(*arguments)
-
-    call.__name__ = call.__qualname__ = name
-    call.__code__ = call.__code__.replace(co_name=name)  # by their code, torch tells functions from each other
-    return torch.compiler.allow_in_graph(call)
-
-
-class Elementwise:
+class Elementwise(Differentiable):
     """A differentiable, fused torch function from any SymPy formula.
 
     Reverse and forward mode to any order, `torch.vmap`, `torch.func` and `torch.compile(fullgraph=True)` work on it; on
@@ -107,20 +89,13 @@ class Elementwise:
         self.outputs = tuple(map(stable, outputs))
         # The dtype of each output is that of this input; None stands for the dtype of the computation.
         self._like: tuple[int | None, ...] = (0,) * len(self.outputs)
-        # What those meet who listen to torch's functions, as in a graph of torch.fx; they ask for its names.
         self.public: Callable = self
         self.__name__ = name
         self.__module__ = sys._getframe(1).f_globals.get("__name__", __name__)
+        self.tensors_alone = not self.parameters
         self._count = len(self.inputs) + len(self.parameters)
         self._made: dict[tuple, object] = {}
         self._machine_code: dict[tuple, object] = {}
-
-    def __call__(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
-        """The outputs for inputs and parameters in order, as the class describes."""
-        if torch.compiler.is_compiling():
-            self._prepare()
-            return self._leaves[0](*arguments)
-        return self._checked(*arguments)
 
     def __repr__(self):
         given = ", ".join(s.name for s in self.symbols)
@@ -128,9 +103,6 @@ class Elementwise:
 
     def __reduce__(self):
         return type(self), (self.name, self.inputs, self.outputs, self.parameters), {"__module__": self.__module__}
-
-    def __deepcopy__(self, memo):
-        return self  # nothing in it ever changes
 
     @property
     def symbols(self) -> tuple[Symbol, ...]:
@@ -163,8 +135,6 @@ class Elementwise:
 
     def layer(self, **parameters: float | Tensor) -> torch.nn.Module:
         """A layer that applies this function; a `torch.nn.Parameter` given for a parameter is learnt."""
-        from actlib.activations.layer import Layer
-
         return Layer(self, **parameters)
 
     def _once(self, key: tuple, make: Callable):
@@ -209,21 +179,64 @@ class Elementwise:
         names = (name for name in candidates if name not in taken)
         return [Symbol(next(names), real=True) for _ in range(count)]
 
-    def _checked(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
-        if has_torch_function(arguments):  # classes and modes that have a say in what torch's functions do
-            return handle_torch_function(self.public, arguments, *arguments)
-        return _apply(self, self._fitting(arguments))
+    @functools.cached_property
+    def compute(self) -> Callable:
+        """The function of inputs and parameters, where no compiler looks on."""
+        return self._called(super().compute)
 
     def _in_graph(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
         # A program for export may be trained, by torch's own derivatives.
         if torch.compiler.is_exporting() and not has_torch_function(arguments):
-            return _plain(self.record(self._fitting(arguments)))
-        return self._checked(*arguments)
+            return self.record(*self.fitting(arguments))
+        return self.compute(*arguments)
 
-    @constant
-    def _prepare(self) -> None:
-        if not hasattr(self, "_leaves"):
-            self._leaves = (leaf(self.name, self._in_graph),)  # in a tuple: torch 2.7 looks into an attribute
+    @functools.cached_property
+    def step(self) -> Callable:
+        """The same for arguments that fit: a step within a derivative."""
+        return self._called(super().step)
+
+    def _called(self, otherwise: Callable) -> Callable:
+        return calls.call(self, len(self.inputs), len(self.parameters), self.launches, otherwise)
+
+    @functools.cached_property
+    def launches(self) -> "_Launches":
+        """What computes the outputs at once, by the type of the inputs, where nothing special is asked for."""
+        return _Launches(self)
+
+    def pull(self, wanted: tuple[int, ...]) -> Callable[..., Tensor | tuple[Tensor, ...]]:
+        """What gives the gradients of the wanted arguments, of those of the outputs and of the arguments."""
+        step, n = self.vjp(wanted).step, len(self.inputs)
+        if wanted[-1] < n:
+            return step
+
+        def summed(*given):  # parameters may have been broadcast
+            results, arguments = step(*given), given[len(self.outputs) :]
+            pairs = zip(wanted, results if len(wanted) > 1 else [results], strict=True)
+            return _plain([g if i < n else _as_argument(g, arguments[i]) for i, g in pairs])
+
+        return summed
+
+    def push(self, tangents: Sequence[Tensor | None], kept: Sequence[Tensor | float]):
+        """The tangents of the outputs, given those of the arguments, None for one that rests, and the arguments."""
+        moving = tuple(i for i, t in enumerate(tangents) if t is not None)
+        n = len(self.inputs)
+        given = [tangents[i] for i in moving]
+        inner = sum(i < n for i in moving)
+        return self.jvp(moving).step(*given[:inner], *kept[:n], *given[inner:], *kept[n:])
+
+    def batched(self, size: int, dims: Sequence[int | None], arguments: Sequence[Tensor | float]):
+        """The arguments with the batch in front; parameters keep broadcasting from the right."""
+        n = len(self.inputs)
+        pairs = list(zip(arguments, dims, strict=True))
+        moved = [a if d is None else a.movedim(d, 0) for a, d in pairs]
+        ndim = max(a.ndim - (d is not None) for a, d in pairs[:n])
+        for i, (_, d) in enumerate(pairs):
+            a = moved[i]
+            if i < n and d is None:
+                moved[i] = a.expand(size, *a.shape)
+            elif i >= n and d is not None:
+                moved[i] = a.reshape(size, *(1,) * (ndim + 1 - a.ndim), *a.shape[1:])
+        return moved
 
     @functools.cached_property
     def _function(self):
@@ -254,8 +267,11 @@ class Elementwise:
     def _needs_double(self) -> bool:
         return source.needs_double(self.outputs)
 
-    def _run(self, arguments: Sequence[Tensor | float]) -> list[Tensor]:
+    def run(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
         """Computes the outputs; the arguments have been checked."""
+        return _plain(self._run(arguments))
+
+    def _run(self, arguments: Sequence[Tensor | float]) -> list[Tensor]:
         x = arguments[len(self.inputs) - 1]  # upstream gradients come before the inputs that they belong to
         shape = x.shape
         compute = torch_runner.compute_dtype(x.dtype)
@@ -280,14 +296,14 @@ class Elementwise:
                 return self._run(in_memory)
         return torch_runner.run(self._function, self._as_tensors(arguments), shape, dtypes, compute)
 
-    def record(self, arguments: Sequence[Tensor | float]) -> list[Tensor]:
+    def record(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
         """Computes the outputs in torch's operations, which torch itself differentiates; but no model in ONNX."""
         like = arguments[len(self.inputs) - 1]
         compute = torch_runner.compute_dtype(like.dtype)
         dtypes = [compute if k is None else arguments[k].dtype for k in self._like]
         compute = self._wide_enough(compute, like)
         function = self._function if torch.onnx.is_in_onnx_export() else self._differentiable
-        return torch_runner.evaluate(function, self._as_tensors(arguments), like, dtypes, compute)
+        return _plain(torch_runner.evaluate(function, self._as_tensors(arguments), like, dtypes, compute))
 
     def _wide_enough(self, compute: torch.dtype, like: Tensor) -> torch.dtype:
         """The type in which torch operations compute."""
@@ -314,7 +330,7 @@ class Elementwise:
         kernel = self._kernel(triton_runner.kinds(arguments, shape))
         return triton_runner.run(kernel, arguments, shape, dtypes)
 
-    def _fitting(self, arguments: Sequence[Tensor | float]) -> Sequence[Tensor | float]:
+    def fitting(self, arguments: Sequence[Tensor | float]) -> Sequence[Tensor | float]:
         """The arguments, numbers as Python's own; an error where they do not fit."""
         if len(arguments) != self._count:
             expected = ", ".join(s.name for s in self.symbols)
@@ -367,115 +383,23 @@ class _Derived(Elementwise):
         return made, arguments, state | {"_like": self._like, "_needs_double": self._needs_double}
 
 
-def _apply(op: Elementwise, arguments: Sequence[Tensor | float]) -> Tensor | tuple[Tensor, ...]:
-    """The outputs, by the quickest way on which autograd, if it looks, sees the derivative."""
-    if is_recorded():
-        return _plain(op.record(arguments))
-    if torch._C._are_functorch_transforms_active():
-        return _Apply.apply(op, *arguments)
-    if forward_ad._current_level >= 0 or needs_gradient(arguments):
-        return _ApplyAtOnce.apply(op, *arguments)
-    return _plain(op._run(arguments))
+class _Launches(dict):
+    """What computes the outputs of a function at once, by the type of the inputs; None where nothing does."""
+
+    def __init__(self, op: Elementwise):
+        self._op = op
+
+    def __missing__(self, dtype: torch.dtype) -> calls.Launch | None:
+        op, made = self._op, None
+        if dtype in SINGLE and op._has_machine_code:
+            sizes = len(op.inputs), len(op.parameters)
+            made = llvm_runner().launch_of(op.name, op.torch_source, *sizes, dtype, op._like, op._machine_code)
+        self[dtype] = made
+        return made
 
 
 def _plain(outputs: list[Tensor]) -> Tensor | tuple[Tensor, ...]:
     return outputs[0] if len(outputs) == 1 else tuple(outputs)
-
-
-def is_recorded() -> bool:
-    """Whether torch.jit.trace or torch.func.functionalize listens, which know torch's operations alone."""
-    if torch._C._get_tracing_state() is not None:
-        return True
-    if not torch._C._are_functorch_transforms_active():
-        return False
-    functionalize = torch._C._functorch.TransformType.Functionalize
-    return any(interpreter.key() == functionalize for interpreter in torch._C._functorch.get_interpreter_stack())
-
-
-def needs_gradient(arguments: Sequence[Tensor | float]) -> bool:
-    """Whether autograd must see what is done to the arguments."""
-    if torch.is_grad_enabled():
-        for a in arguments:
-            if isinstance(a, Tensor) and a.requires_grad:
-                return True
-    return False
-
-
-class _Apply(torch.autograd.Function):
-    """Any Elementwise: the arguments are saved, the rest is again an Elementwise."""
-
-    @staticmethod
-    def forward(op, *arguments):
-        return _plain(op._run(arguments))
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):  # noqa: ARG004
-        ctx.op, *arguments = inputs
-        ctx.numbers = [None if isinstance(a, Tensor) else a for a in arguments]
-        tensors = [a for a in arguments if isinstance(a, Tensor)]
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
-
-    @staticmethod
-    def backward(ctx, *upstream):
-        arguments = _arguments(ctx)
-        wanted = tuple(i for i, needed in enumerate(ctx.needs_input_grad[1:]) if needed)
-        gradients = [None] * len(arguments)
-        if wanted:
-            results = _apply(ctx.op.vjp(wanted), (*upstream, *arguments))
-            for i, gradient in zip(wanted, results if len(wanted) > 1 else [results], strict=True):
-                full = i < len(ctx.op.inputs)  # only parameters were broadcast
-                gradients[i] = gradient if full else _as_argument(gradient, arguments[i])
-        return None, *gradients
-
-    @staticmethod
-    def jvp(ctx, _, *tangents):
-        arguments = _arguments(ctx)
-        moving = tuple(i for i, t in enumerate(tangents) if t is not None)
-        n = len(ctx.op.inputs)
-        given = [tangents[i] for i in moving]
-        inner = sum(i < n for i in moving)
-        return _apply(ctx.op.jvp(moving), (*given[:inner], *arguments[:n], *given[inner:], *arguments[n:]))
-
-    @staticmethod
-    def vmap(info, in_dims, op, *arguments):
-        """Moves the batch in front; parameters keep broadcasting from the right."""
-        size, dims, n = info.batch_size, in_dims[1:], len(op.inputs)
-        pairs = list(zip(arguments, dims, strict=True))
-        moved = [a if d is None else a.movedim(d, 0) for a, d in pairs]
-        ndim = max(a.ndim - (d is not None) for a, d in pairs[:n])
-        for i, (_, d) in enumerate(pairs):
-            a = moved[i]
-            if i < n and d is None:
-                moved[i] = a.expand(size, *a.shape)
-            elif i >= n and d is not None:
-                moved[i] = a.reshape(size, *(1,) * (ndim + 1 - a.ndim), *a.shape[1:])
-        outputs = _apply(op, moved)
-        return outputs, 0 if isinstance(outputs, Tensor) else (0,) * len(outputs)
-
-
-def at_once(function: type[torch.autograd.Function]) -> type[torch.autograd.Function]:
-    """The same autograd Function in one step, without `vmap`: torch calls it in a third of the time."""
-
-    class AtOnce(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, *inputs):
-            function.setup_context(ctx, inputs, None)
-            return function.forward(*inputs)
-
-        backward = staticmethod(function.backward)
-        jvp = staticmethod(function.jvp)
-
-    return AtOnce
-
-
-_ApplyAtOnce = at_once(_Apply)
-
-
-def _arguments(ctx) -> list[Tensor | float]:
-    """What the function was called with, tensors and numbers in order."""
-    tensors = iter(ctx.saved_tensors)
-    return [next(tensors) if number is None else number for number in ctx.numbers]
 
 
 def _as_argument(gradient: Tensor, argument: Tensor) -> Tensor:

@@ -24,13 +24,14 @@ from torch._functorch import config as functorch_config
 from actlib import ACTIVATIONS
 from actlib.book.costs import COST, LAYERS
 from actlib.book.measurements import ROW, SPEED, file_of
-from benchmarks import bars, formulas, layers, memory, pages, report, timing
+from benchmarks import bars, formulas, layers, memory, pages, report, steps, timing
 from benchmarks.peers import (
     BOTH,
     COMPILED,
     COPY,
     GRADIENT,
     IN_DEPTH,
+    IN_STEPS,
     OURS,
     PEERS,
     ROWS,
@@ -161,6 +162,9 @@ def main(arguments: list[str] | None = None) -> None:
                 rows.append(row)
                 progress.set_description(", ".join(map(str, (*case.key.values(), row["task"]))))
                 progress.update()
+        if device.type == "cpu" and not chosen.elements:
+            names = [name for name in IN_STEPS if name in (chosen.names or ACTIVATIONS)]
+            rows += steps.rows(names, chosen.rounds, chosen.patience)
         # Times come first: what memory needs makes later calls slower.
         for case, peer in keeping:
             progress.set_description(f"{case.function}, {case.key['dtype']}, memory of {peer.name}")
@@ -201,7 +205,7 @@ def planned(chosen: argparse.Namespace, device: torch.device) -> list[Case]:
     named = set(chosen.names or ACTIVATIONS)
     cases = []
     for dtype in DTYPES:
-        for elements in chosen.elements or (FULL if chosen.full else SHORT + (most,) * gpu):
+        for elements in chosen.elements or ((bars.FEW,) * (not gpu) + (FULL if chosen.full else SHORT + (most,) * gpu)):
             for function in (f for f in ACTIVATIONS if f in named):
                 deep = function in IN_DEPTH or chosen.full or chosen.names or chosen.elements
                 ends = elements in (bars.LATENCY, most)

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 
 from actlib import ACTIVATIONS
 from actlib.book.measurements import ROW
-from benchmarks.peers import BOTH, COMPILED, GRADIENT, IN_DEPTH, OURS, ROWS, TASKS, TORCH, VALUE
+from benchmarks.peers import BOTH, COMPILED, GRADIENT, IN_DEPTH, IN_STEPS, OURS, ROWS, STEP, TASKS, TORCH, VALUE
 
-LATENCY, LARGE_ON_CPU, LARGE_ON_GPU = 2**10, 2**22, 2**26
+FEW, LATENCY, LARGE_ON_CPU, LARGE_ON_GPU = 2**4, 2**10, 2**22, 2**26
 """Sizes at which the bars stand."""
 DTYPES = ("float32", "bfloat16")
 LIGER_ROW = 65536
@@ -65,7 +65,7 @@ def bar(
 
 
 def cpu_bars(rows: list[dict]) -> Iterator[dict]:
-    """Value plus gradient at 4 Mi elements, over the functions in depth."""
+    """Value plus gradient at 4 Mi elements, calls on few, over the functions in depth; and training steps."""
     for dtype in DTYPES:
         where = f"value and gradient, 4 Mi elements, {dtype}"
         here = {r["function"]: r for r in chosen(rows, dtype, LARGE_ON_CPU, BOTH) if r["function"] in IN_DEPTH}
@@ -78,6 +78,15 @@ def cpu_bars(rows: list[dict]) -> Iterator[dict]:
         best = {f: max(over_eager[f], over_compiled[f]) for f in over_eager if f in over_compiled}
         name = "compiled: time over the better of torch's eager and compiled, geometric mean"
         yield bar(name, where, best, IN_DEPTH, 1.0, mean=True)
+    for elements, size in ((FEW, "16"), (LATENCY, "1 Ki")):
+        for task in (VALUE, BOTH):
+            some = [r for d in DTYPES for r in chosen(rows, d, elements, task) if r["function"] in IN_DEPTH]
+            found, expected = over(TORCH, {label(r): r for r in some}), cases(IN_DEPTH, task, usual_row=elements)
+            name = "time of a call over torch's, geometric mean"
+            yield bar(name, f"{task}, {size} elements", found, expected, 3.0, mean=True)
+    steps = over(TORCH, {r["function"]: r for r in rows if r["task"] == STEP})
+    where = "training step, four layers of 64 units, a batch of 32"
+    yield bar("time over torch's, the slowest", where, steps, IN_STEPS, 1.3)
 
 
 def gpu_bars(rows: list[dict]) -> Iterator[dict]:

@@ -21,6 +21,10 @@ YARDSTICK = "torch relu"  # the cheapest activation there is
 COMPILED = " compiled"
 VALUE, GRADIENT, BOTH = TASKS = ("value", "gradient", "value and gradient")
 """Gradient alone is backward, the forward pass done before."""
+STEP = "training step"
+"""Not of a function alone: see `steps.py`."""
+IN_STEPS = ("silu", "tanh", "relu")
+"""The functions of which training steps are measured."""
 ROWS = (128, 1024, 8192, 65536, 262144)
 """Lengths of rows at which softmax is measured."""
 WIDTH = 8192

@@ -11,14 +11,14 @@ A file of results, one for each device, is an object with
     missing     [{name, reason, install}]: peers that took no part; install is null where nothing can be done
     failed      [{function, dtype, elements, row?, contender, task, reason}]: single cases that raised an error
     rows        [{function, dtype, elements, row?, task, rounds, bytes to copy, ratio to copy,
-                quotients, seconds?}]
+                quotients, seconds?}]; of training steps, too: see `steps.py`
     memory      [{function, dtype, elements, row?, contender, kept, kept inputs, kept output, peak}]
     bars        [{bar, where, figure, limit, least, met, cases, worst, misses, unmeasured}]: "least" says that the limit
                 is one from below; "met" is null where it is not missed, but some cases were not measured; "cases" is
                 how many were; misses: {case: figure}
 
 "row" is the length of the rows of a function of rows; where the number of elements is what varies it is 1,024. A task
-is "value", "gradient" (backward, forward done before) or "value and gradient". All figures of time are
+is "value", "gradient" (backward, forward done before), "value and gradient" or "training step". All figures of time are
 [lower quartile, median, upper quartile] over the rounds:
 
     ratio to copy   by contender: its time over that of copying as many elements, in the same round

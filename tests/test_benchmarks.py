@@ -13,8 +13,8 @@ from conftest import ROOT, need, on_linux
 
 from actlib.book import costs, measurements
 from benchmarks import __main__ as program
-from benchmarks import bars, formulas, layers, memory, pages, report, timing
-from benchmarks.peers import IN_DEPTH, PEERS, TASKS, Case, Peer
+from benchmarks import bars, formulas, layers, memory, pages, report, steps, timing
+from benchmarks.peers import IN_DEPTH, IN_STEPS, PEERS, TASKS, Case, Peer
 
 CPU = torch.device("cpu")
 BY_NAME = {peer.name: peer for peer in PEERS}
@@ -87,7 +87,7 @@ def test_chapters_read_the_results(small_run):
     assert not results.gpu
     assert results.functions == ["softmax", "swiglu", "relu_squared"]
     assert [m["contender"] for m in results.memory if m["function"] == "relu_squared"] == ["actlib"] * 2
-    assert len(results.bars) == 8
+    assert len(results.bars) == 13
 
 
 def test_a_missing_peer_is_said(small_run):
@@ -102,7 +102,7 @@ def test_a_missing_peer_is_said(small_run):
 
 def test_bars_and_figures_are_shown(small_run):
     folder, output = small_run
-    assert output.count("not measured") == 8
+    assert output.count("not measured") == 13
     figures = sorted(f.name for f in (folder / "plots").glob("*.svg"))
     assert len(figures) == 3 * len(TASKS) * 2
     assert "swiglu" in (folder / "plots" / figures[-1]).read_text(encoding="utf-8")
@@ -508,6 +508,30 @@ def test_bars_of_a_cpu():
     compiled = found["compiled: time over the better of torch's eager and compiled, geometric mean", where]
     assert (compiled["figure"], compiled["met"]) == (1.0, True)
     assert {b["met"] for (_, w), b in found.items() if "bfloat16" in w} == {None}
+
+
+@pytest.mark.parametrize(("elements", "size"), [(16, "16"), (1024, "1 Ki")])
+def test_bars_of_calls(elements, size):
+    quotients = {f: {"actlib": {"torch": 8.0 if f == "tanh" else 2.0}} for f in IN_DEPTH}
+    rows = [
+        entry(f, "value", elements, 1, q, dtype, **({"row": elements} if f == "softmax" else {}))
+        for f, q in quotients.items()
+        for dtype in ("float32", "bfloat16")
+    ]
+    found = bars_of(rows, gpu=False)
+    mean = found["time of a call over torch's, geometric mean", f"value, {size} elements"]
+    assert (mean["figure"], mean["limit"], mean["met"]) == (round(2 * 4 ** (1 / len(IN_DEPTH)), 2), 3.0, True)
+    others = [b for (_, where), b in found.items() if "value and gradient, " in where and where.endswith("elements")]
+    assert {b["met"] for b in others} == {None}
+
+
+def test_training_steps_are_measured_and_have_a_bar():
+    rows = list(steps.rows(IN_STEPS, 2, 0))
+    assert [(r["function"], r["elements"], r["task"]) for r in rows] == [(f, 2048, "training step") for f in IN_STEPS]
+    assert all(r["quotients"]["actlib"].keys() == {"torch"} for r in rows)
+    where = "training step, four layers of 64 units, a batch of 32"
+    found = bars_of(rows, gpu=False)["time over torch's, the slowest", where]
+    assert (found["cases"], found["unmeasured"]) == (3, [])
 
 
 def test_a_bar_is_not_met_where_a_case_was_not_measured(capsys):

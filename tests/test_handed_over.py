@@ -26,8 +26,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import actlib
-from actlib import ACTIVATIONS
-from actlib.backends import torch_runner
+from actlib import ACTIVATIONS, differentiable
+from actlib.activations import softmax
+from actlib.backends import calls, torch_runner
 
 SHAPE = (4, 6)
 FEW_ULP = {"rtol": 2e-6, "atol": 1e-6}
@@ -197,8 +198,12 @@ if torch.backends.mkldnn.is_available():
     REFUSED["oneDNN's"] = (lambda t: t.to_mkldnn(), "layout _mkldnn came")
 
 
+of_rare_kinds = pytest.mark.filterwarnings("ignore:.*(quantiz|sparse|nested|beta)")
+"""That these kinds of tensors are in beta, or go, torch says once."""
+
+
 @every_activation
-@pytest.mark.filterwarnings("ignore:.*(quantiz|sparse|nested|beta)")
+@of_rare_kinds
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name, activation):
     make, message = REFUSED[name]
@@ -596,8 +601,11 @@ def test_every_key_of_torch_is_foreign_but_those_of_plain_tensors():
             continue
         assert bool(bits & torch_runner._FOREIGN["cpu"]) == (name not in ALLOWED), name
         assert bool(bits & torch_runner._LISTENING) == (name not in IN_FORCE), name
+    assert not any(keys & torch_runner._FOREIGN["cpu"] for keys in torch_runner.PLAIN)
+    assert not any(keys & torch_runner._LISTENING for keys in torch_runner.UNHEARD)
 
 
+@of_rare_kinds
 def test_what_is_plain():
     t = torch.randn(3)
     with torch.inference_mode():
@@ -613,6 +621,90 @@ def test_what_is_plain():
     assert not any(map(torch_runner.is_plain, foreign))
     with Heard():
         assert not torch_runner.are_plain([t])
+
+
+PASS = ("plain", "copied on writing", "without dimensions", "empty", "one that wants a gradient", "a parameter")
+"""What goes straight to machine code."""
+
+
+@of_rare_kinds
+def test_what_goes_the_straight_way():
+    fits, number = calls.fits(1), torch.ones(2, 2)
+    wanting = {"one that wants a gradient": lambda t: t.clone().requires_grad_(), "a parameter": nn.Parameter}
+    for name, represent in (REPRESENTATIONS | UPSTREAM | wanting).items():
+        assert fits((represent(torch.arange(24.0).reshape(SHAPE)),)) == (name in PASS), name
+    others = [make(number) for make, _ in REFUSED.values()]
+    assert not any(fits((t,)) for t in others if not isinstance(t, torch.Tensor) or t.dtype == torch.float32)
+    assert not fits((number.to("meta"),))
+    two = calls.fits(2)
+    assert two((number, number + 1))
+    for other in (number.double(), torch.ones(2, 3), torch.ones(4), number.T.contiguous().T, 1.0, None):
+        assert not two((number, other))
+
+
+@every_activation
+def test_a_tensor_left_over_from_a_transform(activation):
+    left = []
+    given = numbers(activation)
+    for t in given:
+        torch.func.grad(lambda t: (left.append(t), t.sum())[1])(t)
+    result = call(activation)(*left)
+    assert not result.requires_grad
+    assert torch.equal(result, call(activation)(*given))
+
+
+def within(context):
+    def listen(see):
+        with context():
+            see(0)
+
+    return listen
+
+
+LISTENERS = {
+    "a mode of operations": within(Heard),
+    "a mode of functions": within(Called),
+    "a default device": within(lambda: torch.device("cpu")),
+    "a counter": within(lambda: FlopCounterMode(display=False)),
+    "a mode without data": within(FakeTensorMode),
+    "forward mode": within(torch.autograd.forward_ad.dual_level),
+    "vmap": lambda see: torch.vmap(see)(torch.ones(3)),
+    "grad": lambda see: torch.func.grad(see)(torch.ones(())),
+    "functionalize": lambda see: torch.func.functionalize(see)(torch.ones(())),
+    "make_fx": lambda see: make_fx(see)(torch.ones(())),
+    "torch.jit.trace": lambda see: recorded(lambda t: see(t) if torch.jit.is_tracing() else t + 0, torch.ones(())),
+}
+
+
+@pytest.mark.parametrize("name", LISTENERS)
+def test_nothing_goes_the_straight_way_while_somebody_listens(name):
+    number, seen = torch.ones(2), []
+
+    def see(t):
+        seen.append(calls.fits(1)((number,)))
+        return t + 0
+
+    see(0)
+    LISTENERS[name](see)
+    assert len(seen) > 1
+    assert seen == [True] + [False] * (len(seen) - 1)
+
+
+@every_activation
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_plain_tensors_go_the_straight_way(activation, dtype, monkeypatch):
+    """Forward, and backward, also where it is to be differentiated again."""
+    if activation is ACTIVATIONS["softmax_with_sink"]:
+        pytest.skip("it is made of several operations")
+    function, given = call(activation), numbers(activation, dtype)
+    for module in (differentiable, softmax):
+        monkeypatch.setattr(module, "in_general", None)
+    leaves = [t.clone().requires_grad_() for t in given]
+    result = function(*leaves)
+    assert torch.equal(result, function(*given))
+    for create_graph in (False, True):
+        gradients = torch.autograd.grad(result, leaves, sent(result), retain_graph=True, create_graph=create_graph)
+        assert [g.requires_grad for g in gradients] == [create_graph] * len(leaves)
 
 
 DANGEROUS = {

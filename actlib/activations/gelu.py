@@ -5,9 +5,9 @@ from sympy import Rational, Symbol, pi, sqrt
 from torch import Tensor
 
 from actlib.activations.activation import Activation
-from actlib.activations.layer import Layer
 from actlib.elementwise import Elementwise
 from actlib.formula.primitives import Phi, sigma
+from actlib.layer import Layer
 
 x = Symbol("x", real=True)
 

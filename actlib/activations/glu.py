@@ -10,10 +10,10 @@ from torch.nn import functional
 
 from actlib.activations import gelu, packed, relu, sigmoid, swish
 from actlib.activations.activation import Activation
-from actlib.activations.layer import Generated
 from actlib.backends.torch_runner import shape
 from actlib.elementwise import FLOATS, Elementwise, check_layout, stands_for_a_tensor
 from actlib.formula.primitives import sigma
+from actlib.layer import Generated
 
 gate = Symbol("gate", real=True)
 value = Symbol("value", real=True)

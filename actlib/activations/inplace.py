@@ -2,8 +2,9 @@
 
 from torch import Tensor
 
-from actlib.activations.layer import Layer
-from actlib.elementwise import Elementwise, needs_gradient, stands_for_a_tensor
+from actlib.differentiable import needs_gradient
+from actlib.elementwise import Elementwise, stands_for_a_tensor
+from actlib.layer import Layer
 
 
 def apply(op: Elementwise, input: Tensor, *parameters: float | Tensor, inplace: bool = False) -> Tensor:
@@ -15,10 +16,10 @@ def apply(op: Elementwise, input: Tensor, *parameters: float | Tensor, inplace: 
     Raises:
         TypeError: `inplace` is no bool, or what the Elementwise refuses.
     """
-    if not isinstance(inplace, bool):
-        raise TypeError(f"{op.name}: inplace must be True or False, but {inplace!r} came")
-    if not inplace:
+    if inplace is False:
         return op(input, *parameters)
+    if inplace is not True:
+        raise TypeError(f"{op.name}: inplace must be True or False, but {inplace!r} came")
     unknown = stands_for_a_tensor(input)  # what is put in its place may be tracked
     if not unknown and not isinstance(input, Tensor):
         return op(input, *parameters)
@@ -40,7 +41,9 @@ class InplaceLayer(Layer):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of the input, elementwise."""
-        return apply(self.op, input, *(getattr(self, s.name) for s in self.op.parameters), inplace=self.inplace)
+        if self.inplace is False and not self._names:
+            return self.op(input)
+        return apply(self.op, input, *self._arguments(), inplace=self.inplace)
 
     def extra_repr(self) -> str:
         """Names and values of the parameters, and `inplace` where it is on."""

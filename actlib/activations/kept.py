@@ -4,15 +4,17 @@ In a network the output is what the next layer keeps anyhow, so that keeping it 
 where a sigmoid is next to 1, what is left of its slope is the rounding.
 """
 
-import torch
+import functools
+from collections.abc import Callable, Sequence
+
 from sympy import Expr, Symbol
 from torch import Tensor
-from torch.autograd import forward_ad
-from torch.overrides import handle_torch_function, has_torch_function
+from torch.overrides import handle_torch_function
 
-from actlib import elementwise
 from actlib.activations.inplace import InplaceLayer
 from actlib.activations.inplace import apply as apply_inplace
+from actlib.backends import calls
+from actlib.differentiable import Differentiable
 from actlib.elementwise import Elementwise
 from actlib.formula.primitives import scaled
 
@@ -22,7 +24,7 @@ y = Symbol("y", real=True)
 INPUT, OUTPUT = KEPT = ("input", "output")
 
 
-class FromOutput:
+class FromOutput(Differentiable):
     """An elementwise function of one input and no parameter whose backward keeps the output.
 
     Args:
@@ -31,61 +33,49 @@ class FromOutput:
             hold it against the derivative of the function's formula.
     """
 
+    keeps_output = tensors_alone = True
+
     def __init__(self, op: Elementwise, slope: Expr):
         self.op, self.slope = op, slope
+        self.name = f"{op.name}_from_output"
         g = Symbol("g", real=True)
         self.backward = Elementwise(f"{op.name}_backward_from_output", [g, y], scaled(g, slope))
-
-    def __call__(self, input: Tensor) -> Tensor:
-        """The function of the input, as the Elementwise gives it."""
-        if torch.compiler.is_compiling():
-            self._prepare()
-            return self._leaves[0](input)
-        if has_torch_function((input,)):
-            return handle_torch_function(self.op.public, (input,), input, keep=OUTPUT)
-        return self._apply(input)
 
     def __reduce__(self):
         return FromOutput, (self.op, self.slope)
 
-    def __deepcopy__(self, memo):
-        return self  # nothing in it ever changes
+    @functools.cached_property
+    def compute(self) -> Callable:
+        """The function of the input, where no compiler looks on."""
+        return calls.call(self, 1, 0, self.op.launches, super().compute)
 
-    def _apply(self, input: Tensor) -> Tensor:
-        if elementwise.is_recorded():  # there torch chooses what it keeps
-            return self.op(input)
-        if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-            return _Apply.apply(self, input)
-        return _Apply.apply(self, input) if elementwise.needs_gradient([input]) else self.op(input)
+    def announce(self, input: Tensor) -> object:
+        """What those make of the call who listen to torch's functions."""
+        return handle_torch_function(self.op.public, (input,), input, keep=OUTPUT)
 
-    @elementwise.constant
-    def _prepare(self) -> None:
-        if not hasattr(self, "_leaves"):
-            self._leaves = (elementwise.leaf(f"{self.op.name}_from_output", self._apply),)
+    def fitting(self, arguments: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The input; an error where it does not fit."""
+        return self.op.fitting(arguments)
 
+    def run(self, input: Tensor) -> Tensor:
+        """The output, where autograd does not look."""
+        return self.op.run(input)
 
-class _Apply(torch.autograd.Function):
-    @staticmethod
-    def forward(function, input):
-        return function.op(input)
+    def record(self, input: Tensor) -> Tensor:
+        """The output in torch's operations: there torch chooses what it keeps."""
+        return self.op.record(input)
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.function, _ = inputs
-        ctx.save_for_backward(output)
-        ctx.save_for_forward(output)
+    def pull(self, wanted: tuple[int, ...]) -> Callable[..., Tensor]:  # noqa: ARG002
+        """What gives the gradient of the input, of that of the output and of the output."""
+        return self.backward.step
 
-    @staticmethod
-    def backward(ctx, upstream):
-        return None, ctx.function.backward(upstream, *ctx.saved_tensors)
+    def push(self, tangents: Sequence[Tensor], kept: Sequence[Tensor]) -> Tensor:
+        """The tangent of the output, given that of the input, and the output."""
+        return self.backward.step(*tangents, *kept)
 
-    @staticmethod
-    def jvp(ctx, _, tangent):
-        return ctx.function.backward(tangent, *ctx.saved_tensors)
-
-    @staticmethod
-    def vmap(info, in_dims, function, input):  # noqa: ARG004
-        return function(input.movedim(in_dims[1], 0)), 0
+    def batched(self, size: int, dims: Sequence[int], arguments: Sequence[Tensor]):  # noqa: ARG002
+        """The input with the batch in front."""
+        return [a.movedim(d, 0) for a, d in zip(arguments, dims, strict=True)]
 
 
 def apply(function: FromOutput, input: Tensor, keep: str, inplace: bool = False) -> Tensor:
@@ -95,9 +85,9 @@ def apply(function: FromOutput, input: Tensor, keep: str, inplace: bool = False)
         ValueError: `keep` is neither "input" nor "output".
         TypeError: What `inplace.apply` refuses.
     """
-    check(function.op.name, keep)
     if keep == INPUT:
-        return apply_inplace(function.op, input, inplace=inplace)
+        return function.op(input) if inplace is False else apply_inplace(function.op, input, inplace=inplace)
+    check(function.op.name, keep)
     if inplace is True and isinstance(input, Tensor):
         return input.copy_(function(input))
     return function(input) if inplace is False else apply_inplace(function.op, input, inplace=inplace)
@@ -128,6 +118,8 @@ class KeepingLayer(InplaceLayer):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of the input, elementwise."""
+        if self.keep == INPUT and self.inplace is False:
+            return self.op(input)
         return apply(self.function, input, self.keep, self.inplace)
 
     def extra_repr(self) -> str:

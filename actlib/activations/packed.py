@@ -13,6 +13,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 
 from actlib import elementwise
 from actlib.backends import torch_runner
+from actlib.differentiable import is_recorded, needs_gradient
 from actlib.elementwise import Elementwise
 
 HALVES, INTERLEAVED = LAYOUTS = ("halves", "interleaved")
@@ -58,7 +59,7 @@ def apply(op: Elementwise, packed: Tensor, *parameters: float | Tensor, layout: 
             gate, _ = parts(packed, layout)
             pairs = zip(op.parameters, parameters, strict=True)
             parameters = [op._fitting_parameter(s.name, a, gate) for s, a in pairs]
-        if elementwise.needs_gradient(arguments):
+        if needs_gradient(arguments):
             return _Apply.apply(op, layout, packed, *parameters)
         return _run(op, layout, (packed, *parameters), 0)
     return op(*parts(packed, layout), *parameters)
@@ -81,7 +82,7 @@ def _is_plain_call() -> bool:
     """Whether nobody transforms or records what is done."""
     return not (
         torch.compiler.is_compiling()
-        or elementwise.is_recorded()
+        or is_recorded()
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
     )
@@ -139,7 +140,8 @@ class _Apply(torch.autograd.Function):
     @staticmethod
     def backward(ctx, upstream):
         op, layout = ctx.op, ctx.layout
-        packed, *parameters = elementwise._arguments(ctx)
+        tensors = iter(ctx.saved_tensors)
+        packed, *parameters = [next(tensors) if number is None else number for number in ctx.numbers]
         needed = ctx.needs_input_grad[2:]
         gradients: list[Tensor | None] = [None] * len(needed)
         if needed[0]:
@@ -147,11 +149,11 @@ class _Apply(torch.autograd.Function):
             if not torch.is_grad_enabled() and _is_plain_call() and _kernel_runs(both, arguments):
                 gradients[0] = _run(both, layout, arguments, 1)
             else:
-                separate = elementwise._apply(both, (upstream, *parts(packed, layout), *parameters))
+                separate = both.step(upstream, *parts(packed, layout), *parameters)
                 gradients[0] = joined(*separate, layout)
         wanted = tuple(i + 1 for i, need in enumerate(needed) if need and i)
         if wanted:
-            results = elementwise._apply(op.vjp(wanted), (upstream, *parts(packed, layout), *parameters))
+            results = op.vjp(wanted).step(upstream, *parts(packed, layout), *parameters)
             for i, gradient in zip(wanted, results if len(wanted) > 1 else [results], strict=True):
                 gradients[i - 1] = elementwise._as_argument(gradient, parameters[i - 2])
         return None, None, *gradients

@@ -4,8 +4,8 @@ from sympy import Integer, Piecewise, Symbol
 from torch import Tensor
 
 from actlib.activations.activation import Activation
-from actlib.activations.layer import Layer
 from actlib.elementwise import Elementwise
+from actlib.layer import Layer
 
 x = Symbol("x", real=True)
 

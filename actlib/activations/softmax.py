@@ -8,22 +8,21 @@ import functools
 import numbers
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import ModuleType
 
 import sympy as sp
 import torch
 from sympy import Expr, Symbol
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.overrides import handle_torch_function, has_torch_function
 
 from actlib import elementwise
 from actlib.activations.activation import RowActivation
-from actlib.activations.layer import Generated
-from actlib.backends import torch_runner
+from actlib.backends import calls, torch_runner
+from actlib.differentiable import Differentiable, in_general, needs_gradient
 from actlib.elementwise import FLOATS
 from actlib.formula.primitives import sigma, softplus
+from actlib.layer import Generated
 
 
 def row(scores: Sequence[Symbol]) -> list[Expr]:
@@ -83,7 +82,7 @@ def softmax(
         IndexError: `dim` is out of range.
         ValueError: `where` does not broadcast to the input, or is on another device.
     """
-    return _call(_SOFTMAX, input, dim, dtype, where)
+    return _SOFTMAX(input, dim, dtype, where)
 
 
 def log_softmax(
@@ -100,7 +99,7 @@ def log_softmax(
 
     Arguments, result and errors are those of `softmax`; an entry left out by `where` gets -inf.
     """
-    return _call(_LOG_SOFTMAX, input, dim, dtype, where)
+    return _LOG_SOFTMAX(input, dim, dtype, where)
 
 
 def softmax_with_sink(
@@ -254,27 +253,109 @@ class SoftmaxWithSink(Softmax):
         return super().extra_repr() + ("" if self.sink is None else f", heads={len(self.sink)}")
 
 
-@dataclass(frozen=True)
-class _Operation:
-    """A map of rows.
+class _OfRows(Differentiable):
+    """A map of rows, as a function of the dimension along which they run, a mask or None, and tensors."""
 
-    Attributes:
-        name: Of the public function that it belongs to.
+    def pull(self, wanted: tuple[int, ...]) -> Callable[..., Tensor | tuple[Tensor, ...]]:
+        """What gives the gradients of the wanted arguments, of that of the result and of the arguments."""
+
+        def pull(upstream, dim, mask, *tensors):
+            gradients = self.vjp(dim, mask, upstream, *tensors)
+            return gradients[wanted[0] - 2] if len(wanted) == 1 else [gradients[i - 2] for i in wanted]
+
+        return pull
+
+    def push(self, tangents: Sequence[Tensor | None], kept: Sequence[object]) -> Tensor:
+        """The tangent of the result, given those of the arguments, None for one that rests, and the arguments."""
+        dim, mask, *tensors = kept
+        given = zip(tangents[2:], tensors, strict=True)
+        return self.jvp(dim, mask, [torch.zeros_like(t) if moved is None else moved for moved, t in given], *tensors)
+
+    def batched(self, size: int, dims: Sequence[int | None], arguments: Sequence[object]) -> list[object]:
+        """The arguments with the batch in front; the mask keeps broadcasting from the right."""
+        dim, mask, *tensors = arguments
+        pairs = zip(tensors, dims[2:], strict=True)
+        moved = [t.expand(size, *t.shape) if d is None else t.movedim(d, 0) for t, d in pairs]
+        if mask is not None and dims[1] is not None:
+            mask = mask.movedim(dims[1], 0)
+            mask = mask.reshape(size, *(1,) * (moved[0].ndim - mask.ndim), *mask.shape[1:])
+        return [dim + 1, mask, *moved]
+
+
+class _Operation(_OfRows):
+    """Softmax, its logarithm, or the backward of one.
+
+    Args:
+        public: The public function that it belongs to.
         logarithm: Whether that is the logarithm.
+        inputs: How many tensors it takes.
         function: The results for tensors of the type of computation, along a dimension, in plain torch.
         vjp: The gradients of the tensors, given dimension, mask, upstream gradient and tensors.
-        jvp: The tangent of the result, given dimension, mask, tangents (or None) and tensors.
+        jvp: The tangent of the result, given dimension, mask, tangents and tensors.
         left_out: What an entry gets that the mask leaves out.
     """
 
-    name: str
-    logarithm: bool
-    function: Callable
-    vjp: Callable
-    jvp: Callable
-    left_out: float = 0.0
+    def __init__(
+        self,
+        public: Callable,
+        logarithm: bool,
+        inputs: int,
+        function: Callable,
+        vjp: Callable,
+        jvp: Callable,
+        left_out: float = 0.0,
+    ):
+        self.public, self.name, self.logarithm = public, public.__name__, logarithm
+        self.function, self.vjp, self.jvp, self.left_out = function, vjp, jvp, left_out
+        self._fits = calls.fits(inputs)
+        self._launches = _Launches(logarithm, inputs)
 
-    def run(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
+    def compute(self, input: Tensor, dim: int | None, dtype: torch.dtype | None, where: Tensor | None) -> Tensor:
+        """The public function, where no compiler looks on."""
+        result = self._straight(dim, where, (input,)) if dtype is None else None
+        if result is not None:
+            return result
+        if has_torch_function((input, where)):
+            return handle_torch_function(self.public, (input, where), input, dim, dtype, where=where)
+        return self._checked(input, dim, dtype, where)
+
+    def step(self, dim: int, mask: Tensor | None, *tensors: Tensor) -> Tensor:
+        """The result, differentiably, for arguments that fit."""
+        result = self._straight(dim, mask, tensors)
+        return in_general(self, (dim, mask, *tensors)) if result is None else result
+
+    def _straight(self, dim: object, mask: object, tensors: Sequence[object]) -> Tensor | None:
+        """The result, where rows follow each other in memory and nothing special is asked for; else None."""
+        if mask is None and type(dim) is int and self._fits(tensors):
+            x = tensors[-1]
+            last = x.ndim - 1
+            launch = self._launches[x.dtype]
+            if (dim == -1 or dim == last) and last >= 0 and launch is not None:
+                if needs_gradient(tensors):
+                    return self.at_once(launch, last, None, *tensors)
+                return launch(last, None, *tensors)
+        return None
+
+    def _checked(self, input: Tensor, dim: int | None, dtype: torch.dtype | None, where: Tensor | None) -> Tensor:
+        name = self.name
+        if dtype is not None:
+            if dtype not in FLOATS:
+                raise TypeError(f"{name}: dtype must be float16, bfloat16, float32 or float64, but {dtype} came")
+            if isinstance(input, Tensor) and not input.is_complex():
+                return self.compute(input.to(dtype), dim, None, where)
+        elementwise.check_tensor(name, "input", input)
+        if dim is None:
+            warnings.warn(f"{name}: choosing dim is left to the caller; for now it is chosen as in torch", stacklevel=5)
+            dim = 0 if input.ndim in (0, 1, 3) else 1
+        dim = dim if type(dim) is int else _whole(name, dim)
+        _check_in_range(name, dim, input)
+        if where is not None:
+            torch_runner.unrecorded(_check_where, name, where, input)
+        if input.ndim == 0:
+            return self.compute(input.reshape(1), 0, None, where).reshape(())
+        return self.step(dim % input.ndim, where, input)
+
+    def run(self, dim: int, mask: Tensor | None, *tensors: Tensor) -> Tensor:
         """Computes the result, by machine code of its own where that fits, else in plain torch."""
         x = tensors[-1]
         compute = torch_runner.compute_dtype(x.dtype)
@@ -289,7 +370,7 @@ class _Operation:
                 return self._masked(mask, tensors, lambda *ts: llvm_softmax().softmax(self.logarithm, dim, ts))
             in_memory = torch_runner.resolved(tensors)
             if in_memory is not None:
-                return self.run(dim, mask, in_memory)
+                return self.run(dim, mask, *in_memory)
         return self.in_plain_torch(dim, mask, tensors)
 
     def run_kernel(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
@@ -322,6 +403,18 @@ class _Operation:
         *upstream, x = tensors
         upstream = [g.masked_fill(~mask, 0) for g in upstream]
         return torch.where(mask, function(*upstream, x.masked_fill(~mask, -torch.inf)), self.left_out)
+
+
+class _Launches(dict):
+    """What computes a map of rows at once, by the type of the tensors; None where nothing does."""
+
+    def __init__(self, logarithm: bool, inputs: int):
+        self._of = logarithm, inputs
+
+    def __missing__(self, dtype: torch.dtype) -> calls.Launch | None:
+        runner = llvm_softmax() if dtype in elementwise.SINGLE else None
+        self[dtype] = runner and runner.launch_of(*self._of, dtype)
+        return self[dtype]
 
 
 @functools.cache
@@ -377,31 +470,31 @@ def _centred(u: Tensor, p: Tensor, dim: int) -> Tensor:
 
 
 def _softmax_vjp(dim, mask, v, x):
-    return (_apply(_SOFTMAX_BACKWARD, dim, mask, v, x),)
+    return (_SOFTMAX_BACKWARD.step(dim, mask, v, x),)
 
 
 def _softmax_jvp(dim, mask, tangents, x):
-    return _apply(_SOFTMAX_BACKWARD, dim, mask, *tangents, x)
+    return _SOFTMAX_BACKWARD.step(dim, mask, *tangents, x)
 
 
 def _log_softmax_vjp(dim, mask, v, x):
-    return (_apply(_LOG_SOFTMAX_BACKWARD, dim, mask, v, x),)
+    return (_LOG_SOFTMAX_BACKWARD.step(dim, mask, v, x),)
 
 
 def _log_softmax_jvp(dim, mask, tangents, x):
-    return _apply(_Composite(_along), dim, mask, *tangents, x)
+    return _Composite(_along).step(dim, mask, *tangents, x)
 
 
 def _softmax_backward_vjp(dim, mask, v, g, x):
     # v^T J(x) g is the covariance of v and g under p, and symmetric in v, g and the direction in which x moves.
-    return _apply(_SOFTMAX_BACKWARD, dim, mask, v, x), _third(dim, mask, v, g, x)
+    return _SOFTMAX_BACKWARD.step(dim, mask, v, x), _third(dim, mask, v, g, x)
 
 
 def _softmax_backward_jvp(dim, mask, tangents, g, x):
     def rate(dim, mask, moved, turned, g, x):
-        return _apply(_SOFTMAX_BACKWARD, dim, mask, moved, x) + _third(dim, mask, turned, g, x)
+        return _SOFTMAX_BACKWARD.step(dim, mask, moved, x) + _third(dim, mask, turned, g, x)
 
-    return _apply(_Composite(rate), dim, mask, *tangents, g, x)
+    return _Composite(rate).step(dim, mask, *tangents, g, x)
 
 
 def _log_softmax_backward_vjp(dim, mask, v, g, x):
@@ -410,32 +503,33 @@ def _log_softmax_backward_vjp(dim, mask, v, g, x):
 
 def _log_softmax_backward_jvp(dim, mask, tangents, g, x):
     def rate(dim, mask, moved, turned, g, x):
-        return _apply(_LOG_SOFTMAX_BACKWARD, dim, mask, moved, x) + _across(dim, mask, turned, g, x)
+        return _LOG_SOFTMAX_BACKWARD.step(dim, mask, moved, x) + _across(dim, mask, turned, g, x)
 
-    return _apply(_Composite(rate), dim, mask, *tangents, g, x)
+    return _Composite(rate).step(dim, mask, *tangents, g, x)
 
 
-@dataclass(frozen=True)
-class _Composite:
-    """A map made of several, as one step: inside of a `jvp`, torch sees the derivatives of whole steps alone."""
+class _Composite(_OfRows):
+    """A map made of several, as one step: inside of a `jvp`, torch sees the derivatives of whole steps alone.
 
-    function: Callable
+    Args:
+        function: The map, of the same arguments.
+    """
 
-    def run(self, dim, mask, tensors):
-        return self.function(dim, mask, *tensors)
+    def __init__(self, function: Callable):
+        self.run = function
 
     def vjp(self, dim, mask, v, *tensors):
-        _, pull = torch.func.vjp(lambda *ts: self.function(dim, mask, *ts), *tensors)
+        _, pull = torch.func.vjp(lambda *ts: self.run(dim, mask, *ts), *tensors)
         return pull(v)
 
     def jvp(self, dim, mask, tangents, *tensors):
         def rate(dim, mask, *both):
             both = tuple(t.contiguous() for t in both)  # an expanded one is refused
             half = len(both) // 2
-            _, tangent = torch.func.jvp(lambda *ts: self.function(dim, mask, *ts), both[half:], both[:half])
+            _, tangent = torch.func.jvp(lambda *ts: self.run(dim, mask, *ts), both[half:], both[:half])
             return tangent
 
-        return _apply(_Composite(rate), dim, mask, *tangents, *tensors)
+        return _Composite(rate).step(dim, mask, *tangents, *tensors)
 
 
 def _along(dim, mask, t, x):
@@ -447,18 +541,18 @@ def _along(dim, mask, t, x):
 def _across(dim, mask, t, g, x):
     """How the logarithm's gradient changes when the scores change by t: -J(x) t sum(g)."""
     t, g, wide = _in_computation(mask, t, g, x)
-    return -_apply(_SOFTMAX_BACKWARD, dim, mask, t * g.sum(dim, keepdim=True), wide).to(x.dtype)
+    return -_SOFTMAX_BACKWARD.step(dim, mask, t * g.sum(dim, keepdim=True), wide).to(x.dtype)
 
 
 def _third(dim, mask, v, g, x):
     """The derivative of v^T J(x) g in x: J(x) u, with u = v g - v <p, g> - g <p, v>."""
     v, g, wide = _in_computation(mask, v, g, x)
     u = v * g - v * _mean(dim, mask, g, wide) - g * _mean(dim, mask, v, wide)
-    return _apply(_SOFTMAX_BACKWARD, dim, mask, u, wide).to(x.dtype)
+    return _SOFTMAX_BACKWARD.step(dim, mask, u, wide).to(x.dtype)
 
 
 def _mean(dim, mask, t, x):
-    return (_apply(_SOFTMAX, dim, mask, x) * t).sum(dim, keepdim=True)
+    return (_SOFTMAX.step(dim, mask, x) * t).sum(dim, keepdim=True)
 
 
 def _in_computation(mask, *tensors):
@@ -471,105 +565,12 @@ def _masked(t, mask):
     return t if mask is None else torch.where(mask, t, 0)
 
 
-_SOFTMAX = _Operation("softmax", False, _softmax, _softmax_vjp, _softmax_jvp)
-_LOG_SOFTMAX = _Operation("log_softmax", True, _log_softmax, _log_softmax_vjp, _log_softmax_jvp, -torch.inf)
-_SOFTMAX_BACKWARD = _Operation("softmax", False, _softmax_backward, _softmax_backward_vjp, _softmax_backward_jvp)
+_SOFTMAX = _Operation(softmax, False, 1, _softmax, _softmax_vjp, _softmax_jvp)
+_LOG_SOFTMAX = _Operation(log_softmax, True, 1, _log_softmax, _log_softmax_vjp, _log_softmax_jvp, -torch.inf)
+_SOFTMAX_BACKWARD = _Operation(softmax, False, 2, _softmax_backward, _softmax_backward_vjp, _softmax_backward_jvp)
 _LOG_SOFTMAX_BACKWARD = _Operation(
-    "log_softmax", True, _log_softmax_backward, _log_softmax_backward_vjp, _log_softmax_backward_jvp
+    log_softmax, True, 2, _log_softmax_backward, _log_softmax_backward_vjp, _log_softmax_backward_jvp
 )
-
-
-def _apply(operation: _Operation, dim: int, mask: Tensor | None, *tensors: Tensor) -> Tensor:
-    """The result, by the quickest way on which autograd, if it looks, sees the derivative."""
-    if elementwise.is_recorded():
-        return operation.record(dim, mask, *tensors)
-    if torch._C._are_functorch_transforms_active():
-        return _Apply.apply(operation, dim, mask, *tensors)
-    if forward_ad._current_level >= 0 or elementwise.needs_gradient(tensors):
-        return _ApplyAtOnce.apply(operation, dim, mask, *tensors)
-    return operation.run(dim, mask, tensors)
-
-
-class _Apply(torch.autograd.Function):
-    """Any of the operations: its tensors are saved, and its derivative is made of operations again."""
-
-    @staticmethod
-    def forward(operation, dim, mask, *tensors):
-        return operation.run(dim, mask, tensors)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):  # noqa: ARG004
-        ctx.operation, ctx.dim, *tensors = inputs
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
-
-    @staticmethod
-    def backward(ctx, upstream):
-        mask, *tensors = ctx.saved_tensors
-        return None, None, None, *ctx.operation.vjp(ctx.dim, mask, upstream, *tensors)
-
-    @staticmethod
-    def jvp(ctx, *tangents):
-        mask, *tensors = ctx.saved_tensors
-        given = zip(tangents[3:], tensors, strict=True)
-        tangents = [torch.zeros_like(t) if tangent is None else tangent for tangent, t in given]
-        return ctx.operation.jvp(ctx.dim, mask, tangents, *tensors)
-
-    @staticmethod
-    def vmap(info, in_dims, operation, dim, mask, *tensors):
-        """Moves the batch in front; the mask keeps broadcasting from the right."""
-        size = info.batch_size
-        moved = [
-            t.expand(size, *t.shape) if d is None else t.movedim(d, 0)
-            for t, d in zip(tensors, in_dims[3:], strict=True)
-        ]
-        if mask is not None and in_dims[2] is not None:
-            mask = mask.movedim(in_dims[2], 0)
-            mask = mask.reshape(size, *(1,) * (moved[0].ndim - mask.ndim), *mask.shape[1:])
-        return _apply(operation, dim + 1, mask, *moved), 0
-
-
-_ApplyAtOnce = elementwise.at_once(_Apply)
-
-
-def _call(operation: _Operation, input: Tensor, dim: int | None, dtype: torch.dtype | None, where: Tensor | None):
-    if torch.compiler.is_compiling():
-        _make_leaves()
-        return _LEAVES[operation.name](input, dim, dtype, where)
-    if has_torch_function((input, where)):
-        function = log_softmax if operation.logarithm else softmax
-        return handle_torch_function(function, (input, where), input, dim, dtype, where=where)
-    return _checked(operation, input, dim, dtype, where)
-
-
-_LEAVES: dict[str, Callable] = {}
-
-
-@elementwise.constant
-def _make_leaves() -> None:
-    if not _LEAVES:
-        for operation in (_SOFTMAX, _LOG_SOFTMAX):
-            _LEAVES[operation.name] = elementwise.leaf(operation.name, functools.partial(_checked, operation))
-
-
-def _checked(operation, input, dim, dtype, where):
-    name = operation.name
-    if dtype is not None:
-        if dtype not in FLOATS:
-            raise TypeError(f"{name}: dtype must be float16, bfloat16, float32 or float64, but {dtype} came")
-        if isinstance(input, Tensor) and not input.is_complex():
-            return _checked(operation, input.to(dtype), dim, None, where)
-    elementwise.check_tensor(name, "input", input)
-    if dim is None:
-        warnings.warn(f"{name}: choosing dim is left to the caller; for now it is chosen as in torch", stacklevel=3)
-        dim = 0 if input.ndim in (0, 1, 3) else 1
-    dim = dim if type(dim) is int else _whole(name, dim)
-    _check_in_range(name, dim, input)
-    if where is not None:
-        torch_runner.unrecorded(_check_where, name, where, input)
-    if input.ndim == 0:
-        return _checked(operation, input.reshape(1), 0, None, where).reshape(())
-    return _apply(operation, dim % input.ndim, where, input)
 
 
 def _check_in_range(name: str, dim: int, input: Tensor) -> None:

@@ -5,9 +5,9 @@ from sympy import Piecewise, Symbol, symbols
 from torch import Tensor
 
 from actlib.activations.activation import Activation
-from actlib.activations.layer import Layer
 from actlib.elementwise import Elementwise
 from actlib.formula import primitives
+from actlib.layer import Layer
 
 x = Symbol("x", real=True)
 beta, threshold = symbols("beta threshold", real=True)

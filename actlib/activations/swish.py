@@ -6,9 +6,9 @@ from torch import Tensor
 
 from actlib.activations.activation import Activation
 from actlib.activations.inplace import InplaceLayer, apply
-from actlib.activations.layer import Layer
 from actlib.elementwise import Elementwise
 from actlib.formula.primitives import sigma
+from actlib.layer import Layer
 
 x = Symbol("x", real=True)
 beta = Symbol("beta", real=True)

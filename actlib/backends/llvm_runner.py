@@ -18,11 +18,9 @@ import llvmlite.binding as llvm
 import torch
 from torch import Tensor
 
+from actlib.backends.calls import SHARE, Launch, launch
 from actlib.backends.torch_runner import address, define, flatten, in_compiler, is_heard, is_plain, leader, unseen
 from actlib.backends.vectors import BLOCK, PAIRED_SIGMAS, PRIMITIVES, SIZES, STORED, Code, Memory, Vector, spread, text
-
-SHARE = 1 << 15
-"""Elements that are worth a thread of their own."""
 
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()
@@ -166,6 +164,10 @@ class Kernel:
         unit: Each thread but the last does a multiple of so many.
         cpu: LLVM's name of a processor; this one, if none is given.
         features: What that processor can do, as LLVM says it.
+
+    Attributes:
+        pack: Makes bytes of the number of things to do and of the arguments.
+        whole: Does all of them in this thread, given these bytes.
     """
 
     def __init__(self, source: str, fields: str, unit: int, cpu: str = "", features: str = ""):
@@ -179,16 +181,21 @@ class Kernel:
         builder.getModulePassManager().run(module, builder)
         self._engine = llvm.create_mcjit_compiler(module, machine)  # which owns the machine code
         self._engine.finalize_object()
-        self._pack = struct.Struct(f"=Q{fields}").pack
+        self.pack = struct.Struct(f"=Q{fields}").pack
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+        self.whole = kind(self._engine.get_function_address("whole"))
         kind = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64)
         self._share = kind(self._engine.get_function_address("share"))
         self._member = self._engine.get_function_address("member") if _TEAM else None
 
     def __call__(self, count: int, threads: int, *values: float) -> None:
         """Does so many things, on so many threads, with addresses and numbers as arguments."""
-        data = self._pack(count, *values)
+        self.shared(self.pack(count, *values), threads)
+
+    def shared(self, data: bytes, threads: int) -> None:
+        """The same, of arguments that are packed."""
         if threads == 1:
-            self._share(data, 0, 1)
+            self.whole(data)
         elif _TEAM:
             _TEAM(self._member, data, threads, 0)
         else:
@@ -212,8 +219,14 @@ define void @share(ptr %data, i64 %thread, i64 %threads) {{
   ret void
 }}
 declare i64 @llvm.umin.i64(i64, i64)
+
+define void @whole(ptr %data) {{
+  %count = load i64, ptr %data, align 8
+  call void @span(i64 0, i64 %count, i64 0, ptr %data)
+  ret void
+}}
 """
-"""What one of several threads does."""
+"""What one of several threads does, and one alone."""
 
 _MEMBER = """
 define void @member(ptr %data) {{
@@ -292,15 +305,49 @@ def run(
             kept.append(argument)
         kinds.append(DTYPES[argument.dtype] if isinstance(argument, Tensor) else NUMBER)
         given.append(address(argument) if isinstance(argument, Tensor) else argument)
-    key = (*kinds, *dtypes)
-    kernel = None if kernels is None else kernels.get(key)
-    if kernel is None:
-        kernel = make(name, source, tuple(kinds), tuple(DTYPES[d] for d in dtypes))
-        if kernels is not None:
-            kernels[key] = kernel
+    kernel = _made(name, source, tuple(kinds), tuple(dtypes), kernels)
     threads = min(torch.get_num_threads(), 1 + count // SHARE)
     kernel(count, threads, *[out.data_ptr() for out in outputs], *given)
     return outputs
+
+
+def _made(name, source, kinds, dtypes, kernels: dict[tuple, Kernel] | None) -> Kernel:
+    """What `make` makes, kept in `kernels`."""
+    key = (*kinds, *dtypes)
+    kernel = None if kernels is None else kernels.get(key)
+    if kernel is None:
+        kernel = make(name, source, kinds, tuple(DTYPES[d] for d in dtypes))
+        if kernels is not None:
+            kernels[key] = kernel
+    return kernel
+
+
+def launch_of(
+    name: str,
+    source: str,
+    inputs: int,
+    numbers: int,
+    dtype: torch.dtype,
+    like: Sequence[int | None],
+    kernels: dict[tuple, Kernel],
+) -> Launch | None:
+    """What runs a generated torch function on dense CPU tensors of one type and shape, and on numbers.
+
+    Args:
+        name: Name of the function.
+        source: Its source.
+        inputs: How many tensors it takes.
+        numbers: How many numbers follow.
+        dtype: Type of the tensors. None is returned where kernels do not read it.
+        like: For each result, which of the tensors has its type; None for float32.
+        kernels: Where what is compiled is kept.
+    """
+    if dtype not in DTYPES:
+        return None
+    kinds = (DTYPES[dtype],) * inputs + (NUMBER,) * numbers
+    dtypes = tuple(torch.float32 if k is None else dtype for k in like)
+    kernel = _made(name, source, kinds, dtypes, kernels)
+    return launch(kernel, inputs, numbers, [None if d == dtype else d for d in dtypes])
 
 
 def _laid_out(argument: Tensor, order: Tensor) -> Tensor | float:

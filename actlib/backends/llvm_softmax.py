@@ -3,13 +3,16 @@
 What is summed over a row is summed in float64. Exponentials are kept in a row's room, so that each is computed once.
 """
 
+import ctypes
 import functools
+import threading
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from actlib.backends.llvm_runner import DTYPES, NAN, SHARE, Kernel
+from actlib.backends.calls import SHARE, Launch
+from actlib.backends.llvm_runner import DTYPES, NAN, Kernel
 from actlib.backends.torch_runner import address, unseen
 from actlib.backends.vectors import (
     BLOCK,
@@ -50,13 +53,54 @@ def run(logarithm: bool, dim: int, tensors: Sequence[Tensor]) -> Tensor:
         rows = [t.detach().reshape(-1, length, inner).transpose(1, 2) for t in tensors]
         return out.copy_(run(logarithm, 2, rows).transpose(1, 2).reshape(x.shape))
     tensors = [t if t.is_contiguous() else t.detach().contiguous() for t in tensors]
-    count = x.numel()
-    rows = count // length
     kernel = _kernel(logarithm, tuple(DTYPES[t.dtype] for t in tensors), DTYPES[out.dtype])
-    threads = min(torch.get_num_threads(), rows, 1 + count // SHARE)
-    room = torch.empty(threads * (length + BLOCK), dtype=torch.float32, device=x.device)
-    kernel(rows, threads, length, out.data_ptr(), *[address(t) for t in tensors], room.data_ptr())
+    _run(kernel, length, out, tensors)
     return out
+
+
+def launch_of(logarithm: bool, inputs: int, dtype: torch.dtype) -> Launch | None:
+    """`run` along the last dimension, for so many dense tensors of one type and shape; None where it cannot be.
+
+    It takes the dimension and a mask, and asks neither.
+    """
+    if dtype not in DTYPES:
+        return None
+    kernel = _kernel(logarithm, (DTYPES[dtype],) * inputs, DTYPES[dtype])
+
+    def launch(dim, mask, *tensors):  # noqa: ARG001
+        x = tensors[-1]
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        count, length = x.numel(), x.shape[-1]
+        if length <= ROOM and 0 < count < SHARE:
+            places = [t.data_ptr() or address(t) for t in tensors]
+            kernel.whole(kernel.pack(count // length, length, out.data_ptr(), *places, _ROOM.address))
+        elif count:
+            _run(kernel, length, out, tensors)
+        return out
+
+    return launch
+
+
+def _run(kernel: Kernel, length: int, out: Tensor, tensors: Sequence[Tensor]) -> None:
+    """Runs a kernel on dense tensors, whose rows have the length."""
+    count = out.numel()
+    rows = count // length
+    threads = min(torch.get_num_threads(), rows, 1 + count // SHARE)
+    room = torch.empty(threads * (length + BLOCK), dtype=torch.float32, device="cpu")
+    kernel(rows, threads, length, out.data_ptr(), *[address(t) for t in tensors], room.data_ptr())
+
+
+ROOM = 1 << 12
+"""Rows up to this length need no room of a call's own: each thread keeps some."""
+
+
+class _Room(threading.local):
+    def __init__(self):
+        self.numbers = (ctypes.c_float * (ROOM + BLOCK))()  # torch may be making tensors without data
+        self.address = ctypes.addressof(self.numbers)
+
+
+_ROOM = _Room()
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
-from torch._C._dynamo.eval_frame import set_eval_frame
+from torch._C._dynamo import eval_frame
 from torch._guards import TracingContext
 
 from actlib.backends import PHI_SCALE, PHI_TAIL
@@ -230,7 +230,7 @@ def served(function: Callable, arguments: Sequence[Tensor | float], like: Tensor
 
 def check_names(x: Tensor) -> None:
     """Raises TypeError for a tensor whose dimensions have names, which not all of torch's operations take."""
-    if _NAMED and _keys_of(x).raw_repr() & _NAMED:
+    if _NAMED and keys_of(x).raw_repr() & _NAMED:
         raise TypeError(f"a tensor whose dimensions have no names is expected, but one with names {x.names} came")
 
 
@@ -266,7 +266,7 @@ def is_plain(x: Tensor, device: str = "cpu") -> bool:
     through torch's operations: other layouts, tensors that are negated on reading or stand for zeros that nowhere
     are, batched, wrapped or recorded ones, and those of classes with operations of their own.
     """
-    return not _keys_of(x).raw_repr() & _FOREIGN[device]
+    return not keys_of(x).raw_repr() & _FOREIGN[device]
 
 
 def are_plain(tensors: Sequence[Tensor], device: str = "cpu") -> bool:
@@ -277,6 +277,14 @@ def are_plain(tensors: Sequence[Tensor], device: str = "cpu") -> bool:
     return not is_heard() and all(
         is_plain(t, device) or (device != "cpu" and not t.ndim and is_plain(t)) for t in tensors
     )
+
+
+def _perhaps_a_compiler() -> bool | None:
+    return True if "torch._dynamo" in sys.modules else None
+
+
+compiler_in_force = getattr(eval_frame, "get_eval_frame_callback", _perhaps_a_compiler)
+"""Gives None where torch.compile does not look at the code that runs; old versions of torch do not tell."""
 
 
 def unseen(function: Callable) -> Callable:
@@ -290,11 +298,11 @@ def unseen(function: Callable) -> Callable:
     def call(*arguments):
         if "torch._dynamo" not in sys.modules:
             return function(*arguments)
-        compiler = set_eval_frame(None)
+        compiler = eval_frame.set_eval_frame(None)
         try:
             return function(*arguments)
         finally:
-            set_eval_frame(compiler)
+            eval_frame.set_eval_frame(compiler)
 
     call._torchdynamo_disable = True  # as torch.compiler.disable, whose import takes seconds
     return call
@@ -319,7 +327,7 @@ def is_heard() -> bool:
 
     Modes, tracers and transforms do: each of them adds a key to all that this thread does.
     """
-    return bool(_keys_in_force().raw_repr() & _LISTENING)
+    return bool(keys_in_force().raw_repr() & _LISTENING)
 
 
 def shape(x: Tensor) -> torch.Size:
@@ -351,7 +359,7 @@ def resolved(arguments: Sequence[Tensor | float]) -> list[Tensor | float] | None
 
 
 def _in_memory(x: Tensor) -> Tensor:
-    keys = _keys_of(x).raw_repr()
+    keys = keys_of(x).raw_repr()
     device = x.device.type
     if device not in _FOREIGN or not keys & _LAZY or keys & _FOREIGN[device] & ~_LAZY:
         return x
@@ -362,19 +370,33 @@ def _in_memory(x: Tensor) -> Tensor:
 
 def _bits(*names: str) -> int:
     sets = (torch._C.DispatchKeySet(torch._C._parse_dispatch_key(name)).raw_repr() for name in names)
-    return functools.reduce(operator.or_, sets)
+    return functools.reduce(operator.or_, sets, 0)
 
 
-_keys_of = torch._C._dispatch_keys
-_keys_in_force = torch._C._dispatch_tls_local_include_set
+def _choices(always: str | None, *names: str) -> frozenset[int]:
+    """Every set of keys that has the one, and any of the others."""
+    first = _bits(always) if always else 0
+    return frozenset(
+        first | _bits(*some) for count in range(len(names) + 1) for some in itertools.combinations(names, count)
+    )
+
+
+keys_of = torch._C._dispatch_keys
+keys_in_force = torch._C._dispatch_tls_local_include_set
 _recorder = torch._C._get_tracing_state
+_BESIDE = ("Autograd{}", "Autocast{}", "ADInplaceOrView")
+"""Keys that an ordinary tensor may have beside that of its device."""
 _FOREIGN = {
-    device: ~_bits(key, f"Autograd{key}", f"Autocast{key}", "ADInplaceOrView")
-    for device, key in (("cpu", "CPU"), ("cuda", "CUDA"))
+    device: ~_bits(key, *(name.format(key) for name in _BESIDE)) for device, key in (("cpu", "CPU"), ("cuda", "CUDA"))
 }
 """By device, all keys but those of an ordinary tensor."""
-_LISTENING = ~_bits("BackendSelect", "ADInplaceOrView")
+_QUIET = ("BackendSelect", "ADInplaceOrView")
+_LISTENING = ~_bits(*_QUIET)
 """All keys but those that are in force where nobody listens."""
+PLAIN = _choices("CPU", *(name.format("CPU") for name in _BESIDE))
+"""The sets of keys of ordinary tensors on the CPU."""
+UNHEARD = _choices(None, *_QUIET)
+"""The sets of keys that are in force where nobody listens."""
 _LAZY = _bits("Negative", "ZeroTensor")
 _NAMED = _bits("Named") if hasattr(Tensor, "names") else 0  # newer versions of torch name no dimensions
 

@@ -1,11 +1,26 @@
-"""Any elementwise function as a layer."""
+"""Any function made from a formula as a layer."""
 
 import numbers
+from typing import Protocol
 
 import torch
+from sympy import Symbol
 from torch import Tensor
 
-from actlib.elementwise import Elementwise
+
+class Function(Protocol):
+    """What a layer applies, as an `Elementwise`.
+
+    Attributes:
+        name: An identifier.
+        parameters: Symbols of what it takes after its inputs.
+    """
+
+    name: str
+    parameters: tuple[Symbol, ...]
+
+    def __call__(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
+        """The outputs for inputs and parameters in order."""
 
 
 class Generated(torch.nn.Module):
@@ -31,12 +46,13 @@ class Layer(Generated):
         TypeError: A parameter is missing, unknown, or neither a number nor a tensor.
     """
 
-    def __init__(self, op: Elementwise, **parameters: float | Tensor):
+    def __init__(self, op: Function, **parameters: float | Tensor):
         super().__init__()
         names = [s.name for s in op.parameters]
         if set(parameters) != set(names):
             raise TypeError(f"{op.name} has the parameters {names}, but {sorted(parameters)} came")
         self.op = op
+        self._names = tuple(names)
         for name, value in parameters.items():
             if isinstance(value, torch.nn.Parameter):
                 self.register_parameter(name, value)
@@ -49,10 +65,14 @@ class Layer(Generated):
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The function of the inputs, elementwise."""
-        return self.op(*inputs, *(getattr(self, s.name) for s in self.op.parameters))
+        return self.op(*inputs, *self._arguments())
+
+    def _arguments(self) -> list[float | Tensor]:
+        """The value of each parameter, in order."""
+        return [getattr(self, name) for name in self._names]
 
     def extra_repr(self) -> str:
         """Names and values of the parameters; the shape of a tensor."""
-        values = {s.name: getattr(self, s.name) for s in self.op.parameters}
-        shown = (f"{n}={f'tensor{tuple(v.shape)}' if isinstance(v, Tensor) else f'{v:g}'}" for n, v in values.items())
+        values = zip(self._names, self._arguments(), strict=True)
+        shown = (f"{n}={f'tensor{tuple(v.shape)}' if isinstance(v, Tensor) else f'{v:g}'}" for n, v in values)
         return ", ".join(shown)
