@@ -33,9 +33,6 @@ REALS = (numbers.Real, torch.SymInt, torch.SymFloat)
 SINGLE = (torch.float16, torch.bfloat16, torch.float32)
 FLOATS = (*SINGLE, torch.float64)
 
-LARGEST = 2.0**128 - 2.0**103
-"""The least number that float32 rounds to infinity."""
-
 
 class Elementwise(Differentiable):
     """A differentiable, fused torch function from any SymPy formula.
@@ -361,7 +358,7 @@ class Elementwise(Differentiable):
             if not isinstance(argument, float):
                 return argument  # not known yet
         if type(argument) is float:
-            if LARGEST <= abs(argument) < math.inf and first.dtype != torch.float64:
+            if torch_runner.BEYOND <= abs(argument) < math.inf and first.dtype != torch.float64:
                 raise ValueError(f"{self.name}: {name} must be a number that float32 can hold, but {argument:g} came")
             return argument
         check_tensor(self.name, name, argument, "a real number or ")

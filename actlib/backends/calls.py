@@ -39,7 +39,7 @@ OF_ANOTHER = """\
 {x}.shape == x0.shape
 """
 
-OF_A_NUMBER = "(type({p}) is float or type({p}) is int and -EXACT < {p} < EXACT)"
+OF_A_NUMBER = "(type({p}) is float and -BEYOND < {p} < BEYOND or type({p}) is int and -EXACT < {p} < EXACT)"
 
 
 def conditions(inputs: int, numbers: int = 0) -> str:
@@ -175,6 +175,7 @@ _NAMES = {
     "PLAIN": torch_runner.PLAIN,
     "UNHEARD": torch_runner.UNHEARD,
     "CLASSES": frozenset({Tensor, torch.nn.Parameter}),
+    "BEYOND": torch_runner.BEYOND,
     "EXACT": 1 << 53,
     "SHARE": SHARE,
     "is_grad_enabled": torch.is_grad_enabled,

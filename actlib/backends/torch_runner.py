@@ -279,6 +279,10 @@ def are_plain(tensors: Sequence[Tensor], device: str = "cpu") -> bool:
     )
 
 
+BEYOND = 2.0**128 - 2.0**103
+"""The least number that float32 rounds to infinity."""
+
+
 def _perhaps_a_compiler() -> bool | None:
     return True if "torch._dynamo" in sys.modules else None
 
