@@ -278,3 +278,9 @@ def test_a_table_of_verdicts_becomes_markdown():
 def test_conditions_are_combined(verdicts, combined):
     """A claim that is shown under no condition does not depend on one."""
     assert evidence.Larger(margin=1).combine([Verdict[v] for v in verdicts.split()]).name == combined
+
+
+@pytest.mark.parametrize("verdict", [v for v in evidence.Verdict if v is not evidence.Verdict.NOT_DECIDED], ids=str)
+def test_one_condition_decides_alone(verdict):
+    for judge in (evidence.Exists(margin=0.1), evidence.Often(margin=0.1)):
+        assert judge.combine([verdict]) is verdict
