@@ -284,3 +284,12 @@ def test_conditions_are_combined(verdicts, combined):
 def test_one_condition_decides_alone(verdict):
     for judge in (evidence.Exists(margin=0.1), evidence.Often(margin=0.1)):
         assert judge.combine([verdict]) is verdict
+
+
+@pytest.mark.parametrize("judge", [evidence.Often, evidence.Exists], ids=lambda j: j.__name__)
+def test_what_ends_at_the_margin_is_not_said_never_to_happen(judge):
+    runs = [False] * 30
+    *_, high = judge(margin=0.5).judge(runs).interval
+    at, above = (judge(margin=margin).judge(runs) for margin in (high, high * 1.01))
+    assert (at.verdict, at.reading) == (evidence.Verdict.NOT_DECIDED, evidence.Reading.NONE)
+    assert (above.verdict, above.reading) == (evidence.Verdict.DOES_NOT_HOLD, evidence.Reading.NEVER)
