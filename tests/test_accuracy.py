@@ -336,3 +336,30 @@ def test_report_names_what_it_knows(capsys):
     message = capsys.readouterr().err
     assert "sigmoyd" in message
     assert all(name in message for name in ACTIVATIONS)
+
+
+def test_profile_has_the_largest_error_of_each_quarter_of_an_octave():
+    """Whose ends are the powers of 2 by quarters: 1, 1.19, 1.41, 1.68 and 2."""
+    inputs = torch.tensor([1, 1.125, 1.25, 1.375, 1.5, 1.625, 1.75, 1.9375, 2, -1.25], dtype=torch.bfloat16)
+    made = accuracy.profile(inputs, np.array([0.1, 0.4, 0.3, 0.2, 0.5, 0.6, 0.8, 0.7, 0.9, 1.5]))
+    negative, *places = made.places
+    assert np.diff(places).tolist() == [0.25] * 4
+    assert negative == -places[1]
+    assert made.largest.tolist() == [1.5, 0.4, 0.3, 0.6, 0.8, 0.9]
+    assert made.count == 10
+
+
+def test_a_bar_over_all_numbers_comes_to_its_end(monkeypatch):
+    import tqdm
+
+    seen = []
+
+    def bar(blocks, total, unit):  # noqa: ARG001
+        seen.append((len([*blocks]), total))
+        return []
+
+    monkeypatch.setattr(tqdm, "tqdm", bar)
+    monkeypatch.setattr(accuracy, "_float32_block", lambda start, count: (start, count))
+    for count in (1 << 24, 3 << 22):
+        accuracy.exhaustive_errors(sigma(x), (x,), {}, count=count)
+    assert seen == [(256, 256), (342, 342)]

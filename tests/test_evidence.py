@@ -280,3 +280,18 @@ def test_a_table_of_verdicts_becomes_markdown():
 def test_conditions_are_combined(verdicts, combined):
     """A claim that is shown under no condition does not depend on one."""
     assert evidence.Larger(margin=1).combine([Verdict[v] for v in verdicts.split()]).name == combined
+
+
+@pytest.mark.parametrize("verdict", [v for v in evidence.Verdict if v is not evidence.Verdict.NOT_DECIDED], ids=str)
+def test_one_condition_decides_alone(verdict):
+    for judge in (evidence.Exists(margin=0.1), evidence.Often(margin=0.1)):
+        assert judge.combine([verdict]) is verdict
+
+
+@pytest.mark.parametrize("judge", [evidence.Often, evidence.Exists], ids=lambda j: j.__name__)
+def test_what_ends_at_the_margin_is_not_said_never_to_happen(judge):
+    runs = [False] * 30
+    *_, high = judge(margin=0.5).judge(runs).interval
+    at, above = (judge(margin=margin).judge(runs) for margin in (high, high * 1.01))
+    assert (at.verdict, at.reading) == (evidence.Verdict.NOT_DECIDED, evidence.Reading.NONE)
+    assert (above.verdict, above.reading) == (evidence.Verdict.DOES_NOT_HOLD, evidence.Reading.NEVER)

@@ -21,7 +21,7 @@ if sys.platform != "linux":
 
 import triton
 
-from actlib import Elementwise, accuracy, elementwise, optional
+from actlib import accuracy, elementwise, optional
 from actlib.backends import torch_runner, triton_runner
 from actlib.formula import source
 from actlib.formula.primitives import Phi, Primitive, sigma, softplus
@@ -280,5 +280,5 @@ def test_on_a_gpu_the_kernel_is_what_runs(activation, monkeypatch):
 
 @pytest.mark.parametrize("function", [*source.PRIMITIVES, *source.ELEMENTARY], ids=lambda f: f.__name__)
 def test_nan_stays_nan(function, by_kernel):
-    made = Elementwise("made", [x], function(x))
+    made = elementwise.Elementwise("made", [x], function(x))
     assert by_kernel(made, torch.tensor([torch.nan, 0.5])).isnan().tolist() == [True, False]

@@ -221,3 +221,29 @@ def test_javascript_has_every_primitive():
     first, *others = re.findall(r"export (?:const \{(.*?)\}|function (\w+))", text)
     defined = {name.split(":")[-1].strip() for name in first[0].split(",")} | {name for _, name in others}
     assert defined >= set(FUNCTIONS)
+
+
+QUOTIENTS = {
+    "one power": sp.exp(x) / (2 + sp.exp(x)),
+    "two powers": sp.exp(2 * x) / (1 + sp.exp(x) + sp.exp(2 * x)),
+    "powers below alone": 1 / (3 + sp.exp(x) + sp.exp(3 * x)),
+    "powers in all terms": (sp.exp(x) + 3 * sp.exp(2 * x)) / (1 + sp.exp(3 * x)),
+    "falling powers": x * sp.exp(-x) / (2 + sp.exp(-2 * x)),
+    "a number on both sides": (1 + sp.exp(x)) / (2 + 5 * sp.exp(x)),
+}
+
+
+@pytest.mark.parametrize("name", QUOTIENTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_quotients_of_powers_of_an_exponential(name, dtype):
+    points = [-3.0, -0.5, 0.0, 1.25, 4.0]
+    exact = torch.tensor([float(QUOTIENTS[name].subs(x, sp.Rational(p))) for p in points], dtype=dtype)
+    made = Elementwise("made", [x], QUOTIENTS[name])(torch.tensor(points, dtype=dtype))
+    torch.testing.assert_close(made, exact, rtol=8 * torch.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize("power", ["-3/2", "-1/2", "-5/3", "-2", "-1", "1/2", "7/3"])
+def test_powers_that_are_no_whole_number_or_negative(power):
+    points = torch.tensor([0.25, 1.0, 3.0], dtype=torch.float64)
+    made = Elementwise("made", [x], x ** sp.Rational(power))(points)
+    torch.testing.assert_close(made, points ** float(sp.Rational(power)), rtol=1e-14, atol=0)

@@ -50,3 +50,20 @@ def test_gates_that_mirror_each_other_take_one_exponential(text):
     assert SIGMAS & set(f.__code__.co_names) == names
     (made,) = llvm_runner.run("f", source, [factor, points], points.shape, [torch.float32])
     torch.testing.assert_close(made.double(), expected, rtol=1e-5, atol=1e-38)
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1, torch_runner.TILE + 7])
+def test_tiles_of_float64_give_what_the_whole_gives(over):
+    """What has no machine code runs tile by tile, in its memory order, with parameters of any shape."""
+    op = Elementwise("bent", [x], [Piecewise((x, x > alpha), (alpha * x, True)), x**2], [alpha])
+    values = torch.randn(torch_runner.TILE + over, dtype=torch.float64)
+    parameters = [0.25, torch.tensor(0.25, dtype=torch.float64), torch.rand(values.shape, dtype=torch.float64)]
+    for parameter in parameters:
+        bent = torch.where(values > parameter, values, parameter * values)
+        for ours, theirs in zip(op(values, parameter), (bent, values**2), strict=True):
+            assert torch.equal(ours, theirs)
+    columns = torch.randn(500, 300, dtype=torch.float64).T
+    bound = torch.rand(500, dtype=torch.float64)
+    bent, _ = op(columns, bound)
+    assert torch.equal(bent, torch.where(columns > bound, columns, bound * columns))
+    assert bent.stride() == columns.stride()
