@@ -123,7 +123,7 @@ def test_a_gpus_tests_and_benchmark_run_with_the_torch_that_is_here(xdist, log, 
     assert all(line.startswith(sys.executable) for line in log)
     asked, tested, measured = log
     assert "is_available" in asked
-    assert tested.endswith(" -m gpu tests/test_any_formula.py tests/test_kernels.py tests/test_softmax.py")
+    assert tested.endswith(" ".join([" -m gpu", *tasks.GPU_TESTS]))
     assert (" -n " in tested) == xdist
     assert measured.endswith("--device cuda --no-compile --elements 1024 67108864")
     log.clear()
