@@ -357,12 +357,28 @@ def test_all_figures_are_shown(visit):
         assert box["height"] > 20
 
 
+def at_width(page, width, script):
+    """What a script says of a page in a window of some width."""
+    desk = page.viewport_size
+    page.set_viewport_size({"width": width, "height": 844})
+    found = page.evaluate(script)
+    page.set_viewport_size(desk)
+    return found
+
+
 def test_no_page_scrolls_sideways_on_a_phone(visit):
-    desk = visit.page.viewport_size
-    visit.page.set_viewport_size({"width": 390, "height": 844})
-    width = visit.page.evaluate("document.documentElement.scrollWidth")
-    visit.page.set_viewport_size(desk)
-    assert width <= 390
+    assert at_width(visit.page, 390, "document.documentElement.scrollWidth") <= 390
+
+
+def test_no_line_of_code_is_clipped(visit):
+    clipped = """() => {
+        const folds = [...document.querySelectorAll('article details:not([open])')];
+        folds.forEach((fold) => { fold.open = true; });
+        const wide = [...document.querySelectorAll('article pre')].filter((e) => e.scrollWidth > e.clientWidth + 1);
+        folds.forEach((fold) => { fold.open = false; });
+        return wide.map((e) => e.textContent);
+    }"""
+    assert at_width(visit.page, 1024, clipped) == []
 
 
 def test_everything_fits_on_paper(visit):
