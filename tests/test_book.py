@@ -316,7 +316,8 @@ def test_panels_of_the_introduction_lead_to_every_chapter(site):
 
 
 REFERENCE = ["reference", "reference_formulas"]
-PAGES = ["intro", "explorer", "glossary", "references", *REFERENCE, "../genindex", *(n.stem for n in NOTEBOOKS)]
+BACK_MATTER = ["glossary", "references", "teach", "cite", "licences"]
+PAGES = ["intro", "explorer", *BACK_MATTER, *REFERENCE, "../genindex", *(n.stem for n in NOTEBOOKS)]
 
 
 @pytest.fixture(scope="module", params=PAGES)
@@ -379,6 +380,24 @@ def test_no_line_of_code_is_clipped(visit):
         return wide.map((e) => e.textContent);
     }"""
     assert at_width(visit.page, 1024, clipped) == []
+
+
+def test_nothing_is_cut_on_a_phone_without_a_sign(visit):
+    """What is wider than the page stands in a box that scrolls, and that fades where there is more."""
+    cut = """async () => {
+        window.dispatchEvent(new Event('resize'));
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const boxes = '.act-scroll, pre, mjx-container, .math.display, .pst-scrollable-table-container';
+        const shown = (e) => e.getClientRects().length && !e.closest('details:not([open]), .toggle-hidden');
+        const wide = [...document.querySelectorAll('article :is(figure, svg, img, table, pre, mjx-container)')]
+            .filter((e) => shown(e) && e.getBoundingClientRect().right > innerWidth + 1);
+        const unsigned = [...document.querySelectorAll('article *')].filter((e) => shown(e)
+            && e.scrollWidth > e.clientWidth + 1 && /auto|scroll|hidden/.test(getComputedStyle(e).overflowX)
+            && e.clientWidth > 40 && !e.matches('.act-more, .act-less'));
+        return [...wide.filter((e) => !e.parentElement.closest(boxes) && !e.matches(boxes)), ...unsigned]
+            .map((e) => e.outerHTML.slice(0, 120));
+    }"""
+    assert at_width(visit.page, 390, cut) == []
 
 
 def test_everything_fits_on_paper(visit):
