@@ -387,7 +387,7 @@ def test_nothing_is_cut_on_a_phone_without_a_sign(visit):
     cut = """async () => {
         window.dispatchEvent(new Event('resize'));
         await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-        const boxes = '.act-scroll, pre, mjx-container, .math.display, .pst-scrollable-table-container';
+        const boxes = '.act-scroll, pre, mjx-container, div.math, .pst-scrollable-table-container';
         const shown = (e) => e.getClientRects().length && !e.closest('details:not([open]), .toggle-hidden');
         const wide = [...document.querySelectorAll('article :is(figure, svg, img, table, pre, mjx-container)')]
             .filter((e) => shown(e) && e.getBoundingClientRect().right > innerWidth + 1);

@@ -1,15 +1,15 @@
 """Pages without what the theme loads and no page of this book uses: a chapter then stays within 3 MB.
 
 - `fontawesome.js`, 1.5 MB, draws the icons that the theme's style sheet draws as well.
-- Sphinx's search has another in its place, see `search.py`.
+- Sphinx's search has another in its place, see `search.py`, which marks what it found by itself.
+- `design-tabs.js` moves tabs, of which the book has none.
 """
 
 import pathlib
 import re
 
-UNUSED = re.compile(
-    r'\s*<script[^>]* src="[^"]*(scripts/fontawesome|searchtools|language_data|searchindex)\.js[^"]*"></script>'
-)
+SCRIPTS = "scripts/fontawesome|searchtools|language_data|searchindex|sphinx_highlight|design-tabs"
+UNUSED = re.compile(rf'\s*<script[^>]* src="[^"]*({SCRIPTS})\.js[^"]*"></script>')
 
 
 def trim(app, error) -> None:

@@ -37,7 +37,8 @@ def collect(app, pagename, templatename, context, doctree) -> None:  # noqa: ARG
 
     def titled(found: re.Match) -> str:
         label = found["label"]
-        app.exercises[label] = (pagename, found["name"], asked.get(label, ""))
+        name = found["name"] if "." in found["name"] else f"{app.env.titles[pagename].astext()}, {found['name']}"
+        app.exercises[label] = (pagename, name, asked.get(label, ""))
         if label not in graded:
             return found["head"]
         return f'{found["head"]}<span class="act-level">level {graded[label]}</span>'
