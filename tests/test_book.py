@@ -316,7 +316,8 @@ def test_panels_of_the_introduction_lead_to_every_chapter(site):
 
 
 REFERENCE = ["reference", "reference_formulas"]
-PAGES = ["intro", "explorer", "glossary", "references", *REFERENCE, "../genindex", *(n.stem for n in NOTEBOOKS)]
+BACK_MATTER = ["glossary", "references", "teach", "cite", "licences"]
+PAGES = ["intro", "explorer", *BACK_MATTER, *REFERENCE, "../genindex", *(n.stem for n in NOTEBOOKS)]
 
 
 @pytest.fixture(scope="module", params=PAGES)
@@ -357,12 +358,46 @@ def test_all_figures_are_shown(visit):
         assert box["height"] > 20
 
 
+def at_width(page, width, script):
+    """What a script says of a page in a window of some width."""
+    desk = page.viewport_size
+    page.set_viewport_size({"width": width, "height": 844})
+    found = page.evaluate(script)
+    page.set_viewport_size(desk)
+    return found
+
+
 def test_no_page_scrolls_sideways_on_a_phone(visit):
-    desk = visit.page.viewport_size
-    visit.page.set_viewport_size({"width": 390, "height": 844})
-    width = visit.page.evaluate("document.documentElement.scrollWidth")
-    visit.page.set_viewport_size(desk)
-    assert width <= 390
+    assert at_width(visit.page, 390, "document.documentElement.scrollWidth") <= 390
+
+
+def test_no_line_of_code_is_clipped(visit):
+    clipped = """() => {
+        const folds = [...document.querySelectorAll('article details:not([open])')];
+        folds.forEach((fold) => { fold.open = true; });
+        const wide = [...document.querySelectorAll('article pre')].filter((e) => e.scrollWidth > e.clientWidth + 1);
+        folds.forEach((fold) => { fold.open = false; });
+        return wide.map((e) => e.textContent);
+    }"""
+    assert at_width(visit.page, 1024, clipped) == []
+
+
+def test_nothing_is_cut_on_a_phone_without_a_sign(visit):
+    """What is wider than the page stands in a box that scrolls, and that fades where there is more."""
+    cut = """async () => {
+        window.dispatchEvent(new Event('resize'));
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const boxes = '.act-scroll, pre, mjx-container, div.math, .pst-scrollable-table-container';
+        const shown = (e) => e.getClientRects().length && !e.closest('details:not([open]), .toggle-hidden');
+        const wide = [...document.querySelectorAll('article :is(figure, svg, img, table, pre, mjx-container)')]
+            .filter((e) => shown(e) && e.getBoundingClientRect().right > innerWidth + 1);
+        const unsigned = [...document.querySelectorAll('article *')].filter((e) => shown(e)
+            && e.scrollWidth > e.clientWidth + 1 && /auto|scroll|hidden/.test(getComputedStyle(e).overflowX)
+            && e.clientWidth > 40 && !e.matches('.act-more, .act-less'));
+        return [...wide.filter((e) => !e.parentElement.closest(boxes) && !e.matches(boxes)), ...unsigned]
+            .map((e) => e.outerHTML.slice(0, 120));
+    }"""
+    assert at_width(visit.page, 390, cut) == []
 
 
 def test_everything_fits_on_paper(visit):

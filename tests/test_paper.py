@@ -76,7 +76,7 @@ def test_pdf_has_text_formulas_solutions_and_chinese(printed):
     text = "\n".join(page.extract_text() for page in printed.read.pages)
     for what in ("import actlib", "Solution to", "逻辑斯谛函数", "doi:10.1109/72.279181"):
         assert what in text
-    assert "Show code cell source" not in text
+    assert "Code of this figure" not in text
 
 
 def test_pdf_embeds_its_fonts(printed):

@@ -5,11 +5,13 @@ stand side by side is for the page to say, by its width.
 """
 
 import html
+import pathlib
 import re
 from collections.abc import Callable
 
 import numpy as np
 import sympy as sp
+import yaml
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
@@ -19,6 +21,9 @@ from actlib.formula.primitives import derivative, elementary
 
 LOW, HIGH, BOTTOM, TOP = -4.0, 4.0, -2.0, 4.0
 """The window, the same in all panels."""
+
+PANEL = (80, 60)
+"""Its width and height."""
 
 POINTS = 97
 SAME = 0.06
@@ -34,16 +39,7 @@ class Families(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """One element of HTML."""
         self.env.note_reread()  # the registry may have changed where the page has not
-        drawn: list[tuple[str | None, list[np.ndarray]]] = []
-        panels = []
-        for activation in ACTIVATIONS.values():
-            if len(activation.inputs) > 1 and not activation.chapter:
-                continue  # variants of gates and of softmax
-            curves = _curves(activation)
-            chapter = activation.chapter
-            if not any(_alike(curves, before) for other, before in drawn if chapter in (None, other)):
-                drawn.append((chapter, curves))
-                panels.append(self._panel(activation, curves))
+        panels = [self._panel(activation, curves) for activation, curves in drawn()]
         label = "The functions of this book, each with its curve, from −4 to 4"
         text = f'<div class="act-families" role="group" aria-label="{label}">{"".join(panels)}</div>'
         return [nodes.raw("", text, format="html")]
@@ -57,6 +53,55 @@ class Families(SphinxDirective):
             "(?<=[a-zU])(?=[A-Z][a-z])", "<wbr>", html.escape(activation.layer.__name__)
         )  # LeakyReLU: may break
         return f'<a href="{target}">{_svg(curves, len(activation.inputs) == 1)}<span>{name}</span></a>'
+
+
+def drawn() -> list[tuple[Activation, list[np.ndarray]]]:
+    """What has a panel, with its curves."""
+    shown: list[tuple[Activation, list[np.ndarray]]] = []
+    for activation in ACTIVATIONS.values():
+        if len(activation.inputs) > 1 and not activation.chapter:
+            continue  # variants of gates and of softmax
+        curves, chapter = _curves(activation), activation.chapter
+        if not any(_alike(curves, before) for other, before in shown if chapter in (None, other.chapter)):
+            shown.append((activation, curves))
+    return shown
+
+
+COVER = (1200, 630)
+"""The size of the picture that stands for the book elsewhere, as Open Graph asks for it."""
+
+STYLE = """
+rect { fill: #ffffff } text { font-family: 'DejaVu Sans', sans-serif; fill: #1f2328 }
+path { fill: none; stroke-linejoin: round } .act-axis { stroke: #d6d9dd; stroke-width: 0.8 }
+.act-slope { stroke: #d55e00; stroke-width: 1.2 } .act-curve { stroke: #0072b2; stroke-width: 2 }
+"""
+
+
+def cover(title: str) -> str:
+    """A picture of the book: its title above all panels, as SVG."""
+    width, height = COVER
+    panels, columns = drawn(), 8
+    across, down = 142, 150
+    left, top = (width - across * columns + 18) / 2, height - down * -(-len(panels) // columns) - 10
+    parts = []
+    for number, (activation, curves) in enumerate(panels):
+        row, column = divmod(number, columns)
+        name = html.escape(activation.layer.__name__)
+        parts.append(
+            f'<g transform="translate({left + across * column:g} {top + down * row:g})"><svg width="124" height="93" '
+            f'viewBox="0 0 {PANEL[0]} {PANEL[1]}">{_paths(curves, len(activation.inputs) == 1)}</svg>'
+            f'<text x="62" y="114" font-size="13" text-anchor="middle">{name}</text></g>'
+        )
+    first, _, second = title.partition(", ")
+    head = (
+        f'<text x="{left:g}" y="82" font-size="52" font-weight="bold">{html.escape(first)},</text>'
+        f'<text x="{left:g}" y="142" font-size="52" font-weight="bold">{html.escape(second)}</text>'
+    )
+    box = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {box}><title>{html.escape(title)}</title><style>{STYLE}</style>'
+        f'<rect width="{width}" height="{height}"/>{head}{"".join(parts)}</svg>\n'
+    )
 
 
 def _curves(activation: Activation) -> list[np.ndarray]:
@@ -87,7 +132,13 @@ def _alike(curves: list[np.ndarray], others: list[np.ndarray]) -> bool:
 
 
 def _svg(curves: list[np.ndarray], with_slope: bool) -> str:
-    width, height = 80, 60
+    paths = _paths(curves, with_slope)
+    window = f'viewBox="0 0 {PANEL[0]} {PANEL[1]}" style="overflow: hidden"'  # curves end at the edge
+    return f'<svg {window} aria-hidden="true" focusable="false">{paths}</svg>'
+
+
+def _paths(curves: list[np.ndarray], with_slope: bool) -> str:
+    width, height = PANEL
     across = np.linspace(0, width, POINTS)
     zero = height * TOP / (TOP - BOTTOM)
     paths = [f'<path class="act-axis" d="M0 {zero:.1f}H{width}M{width / 2} 0V{height}"/>']
@@ -96,8 +147,13 @@ def _svg(curves: list[np.ndarray], with_slope: bool) -> str:
         up = (TOP - np.clip(curve, BOTTOM - 2, TOP + 2)) / (TOP - BOTTOM) * height
         points = "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(across, up, strict=True))
         paths.append(f'<path class="{kind}" d="M{points}"/>')
-    window = f'viewBox="0 0 {width} {height}" style="overflow: hidden"'  # curves end at the edge
-    return f'<svg {window} aria-hidden="true" focusable="false">{"".join(paths)}</svg>'
+    return "".join(paths)
+
+
+if __name__ == "__main__":  # for the README: PYTHONPATH=. python book/_ext/families.py
+    book = pathlib.Path(__file__).parents[1]
+    title = yaml.safe_load((book.parent / "_config.yml").read_text(encoding="utf-8"))["title"]
+    (book / "_static" / "cover.svg").write_text(cover(title), encoding="utf-8", newline="\n")
 
 
 def setup(app):

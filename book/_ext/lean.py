@@ -1,14 +1,15 @@
 """Pages without what the theme loads and no page of this book uses: a chapter then stays within 3 MB.
 
 - `fontawesome.js`, 1.5 MB, draws the icons that the theme's style sheet draws as well.
-- The search index and its scripts are needed on the search page alone, to which the search field leads.
+- Sphinx's search has another in its place, see `search.py`, which marks what it found by itself.
+- `design-tabs.js` moves tabs, of which the book has none.
 """
 
 import pathlib
 import re
 
-UNUSED = re.compile(r'\s*<script[^>]* src="[^"]*/scripts/fontawesome\.js[^"]*"></script>')
-SEARCH = re.compile(r'\s*<script[^>]* src="[^"]*(searchtools|language_data|searchindex)\.js[^"]*"></script>')
+SCRIPTS = "scripts/fontawesome|searchtools|language_data|searchindex|sphinx_highlight|design-tabs"
+UNUSED = re.compile(rf'\s*<script[^>]* src="[^"]*({SCRIPTS})\.js[^"]*"></script>')
 
 
 def trim(app, error) -> None:
@@ -19,8 +20,6 @@ def trim(app, error) -> None:
         if "_static" not in page.parts:
             text = page.read_text(encoding="utf-8")
             lean = UNUSED.sub("", text)
-            if page.name != "search.html":
-                lean = SEARCH.sub("", lean)
             if lean != text:
                 page.write_text(lean, encoding="utf-8", newline="\n")
 

@@ -1,9 +1,66 @@
+const here = document.currentScript.src;
+const load = (path) => new Promise((resolve) => document.head.append(Object.assign(document.createElement("script"), { src: new URL(path, here), onload: resolve })));
+const all = (selector) => [...document.querySelectorAll(selector)];
+
 // What is unfolded may scroll: the theme gives such a box a tab stop when the window changes, so it is told that it did.
 const unfolded = () => window.dispatchEvent(new Event("resize"));
 document.addEventListener("toggle", unfolded, true);
 document.addEventListener("click", (event) => event.target.closest(".toggle-button, .toggle") && unfolded());
-// A page with a curve that can be moved gets the script that moves it.
-const curves = new URL("explorer/curves.js", document.currentScript.src);
+
+// A box that scrolls is a tab stop, and fades at the edge behind which there is more.
+const BOXES = ".act-scroll, article pre, article div.math, mjx-container[display], .pst-scrollable-table-container";
+const measure = (box) => {
+    const rest = box.scrollWidth - box.clientWidth;
+    box.classList.toggle("act-more", rest > 1 && box.scrollLeft < rest - 1);
+    box.classList.toggle("act-less", rest > 1 && box.scrollLeft > 1);
+    if (box.matches(".act-scroll")) rest > 1 ? box.tabIndex = 0 : box.removeAttribute("tabindex");
+};
+const measureAll = () => all(BOXES).forEach(measure);
+document.addEventListener("scroll", (event) => event.target.matches?.(BOXES) && measure(event.target), { capture: true, passive: true });
+let resized;
+window.addEventListener("resize", () => { cancelAnimationFrame(resized); resized = requestAnimationFrame(measureAll); });
+window.addEventListener("load", async () => {
+    measureAll();
+    all(".headerlink, .copybtn").forEach((link) => { link.tabIndex = -1; }); // for the pointer
+    await window.MathJax?.startup?.promise;
+    measureAll();
+});
+
+// One switch folds all code, or unfolds it, and is remembered; a browser may refuse to remember.
+const kept = (value) => { try { return value === undefined ? localStorage.getItem("code") : localStorage.setItem("code", value); } catch { return null; } };
+const setCode = (shown) => {
+    all("details.hide").forEach((fold) => { fold.open = shown; });
+    document.querySelector(".btn-code-button")?.setAttribute("aria-pressed", shown);
+};
+window.switchCode = () => {
+    const shown = kept() !== "shown" || !document.querySelector("details.hide[open]");
+    kept(shown ? "shown" : "folded");
+    setCode(shown);
+};
+
+// What only some readers need is loaded when they do: the search at its field, the glossary at a term, curves that move.
+let searching, explaining;
+const search = () => { searching ??= load("search/minisearch.js").then(() => load("search/search.js")).then(() => load("search/records.js")); };
+const explain = () => { explaining ??= load("terms/terms.js").then(() => load("terms/entries.js")); };
+for (const type of ["pointerover", "pointerdown", "focusin"]) document.addEventListener(type, (event) => {
+    if (event.target.closest?.("article a:has(> .std-term)")) explain();
+    if (type === "focusin" && event.target.closest("form.bd-search")) search();
+});
+
+// The number of a figure or a table leads to its place, and copies the address of that.
+document.addEventListener("click", (event) => {
+    const link = event.target.closest(".act-number-link");
+    if (link) navigator.clipboard?.writeText(link.href).then(() => { link.dataset.copied = ""; setTimeout(() => delete link.dataset.copied, 1500); }, () => {});
+});
+
 document.addEventListener("DOMContentLoaded", () => {
-    if (document.querySelector(".act-movable")) document.head.append(Object.assign(document.createElement("script"), { src: curves }));
+    if (document.querySelector("details.hide")) setCode(kept() === "shown");
+    if (document.getElementById("search-results")) search();
+    if (document.querySelector(".act-movable")) load("explorer/curves.js");
+    // By keyboard, any section is a few stops away.
+    const heads = all("article h2").filter((head) => head.closest("section[id]"));
+    if (heads.length < 3) return;
+    const skip = Object.assign(document.createElement("nav"), { className: "act-skip", ariaLabel: "Sections" });
+    skip.append(...heads.map((head) => Object.assign(document.createElement("a"), { href: `#${head.closest("section[id]").id}`, textContent: head.innerText.replace(/#$/, "") })));
+    document.querySelector("article").prepend(skip);
 });

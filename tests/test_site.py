@@ -1,0 +1,428 @@
+"""What the site does for a reader, mostly in a real browser: code, search, citing, teaching, reading."""
+
+import json
+import re
+import struct
+import xml.etree.ElementTree as ET
+
+import bs4
+import citation
+import families
+import levels
+import pytest
+import readable
+import yaml
+from conftest import ROOT, Visit, barriers
+
+import actlib
+
+FOLDS = {
+    "Bookkeeping",
+    "Code of this figure",
+    "Code of this table",
+    "Code of what follows",
+    "How this is checked",
+    "How this is measured",
+    "How this was measured",
+    "How this was measured and drawn",
+}
+CHINESE = re.compile(r"[\u3400-\u9fff]")
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "book").glob("*.ipynb"))
+
+every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
+
+
+def parsed(site, name):
+    return bs4.BeautifulSoup((site / "book" / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+# -- Code
+
+
+@every_notebook
+def test_folded_code_says_what_it_is(site, name):
+    labels = [summary.get_text() for summary in parsed(site, name).select("details.hide > summary")]
+    assert labels
+    assert set(labels) <= FOLDS
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS[:1])
+def test_code_of_a_figure_stands_on_it(site, name):
+    for fold in parsed(site, name).select("details.hide:has(> summary)"):
+        drawn = fold.parent.select_one(".cell_output figure")
+        assert (fold.summary.get_text() in ("Code of this figure", "How this was measured and drawn")) == bool(drawn)
+
+
+def test_one_switch_for_all_code_is_remembered(browser, address):
+    with Visit(browser, f"{address}/book/01_sigmoid.html") as visit:
+        page = visit.page
+        every, open_ = page.locator("details.hide"), page.locator("details.hide[open]")
+        switch = page.get_by_role("button", name="Show all code")
+        assert (every.count() > 5, open_.count(), switch.get_attribute("aria-pressed")) == (True, 0, "false")
+        switch.click()
+        assert (open_.count(), switch.get_attribute("aria-pressed")) == (every.count(), "true")
+        page.goto(f"{address}/book/02_tanh.html")
+        assert open_.count() == every.count()
+        switch.click()
+        page.reload()
+        assert open_.count() == 0
+        assert visit.trouble == []
+
+
+# -- Search
+
+FIRST = {
+    "dying relu": "03_relu.html#its-units-may-die",
+    "死亡": "03_relu.html#its-units-may-die",
+    "siwang": "03_relu.html#its-units-may-die",
+    "梯度消失": "00_principles.html#what-a-layer-does-to-a-gradient",
+    "vanishing gradients": "03_relu.html#it-mitigates-vanishing-gradients",
+    "LambertW": "06_swish.html#where-the-minimum-lies",
+    "bias shift": "05_elu.html#why-should-the-mean-matter",
+    "softmax overflow": "07_softmax.html#a-thousand",
+    "swiglu parameters": "09_swiglu.html#how-wide-at-equal-parameters",
+    "bǎohé": "02_tanh.html#which-units-get-stuck",
+}
+"""What is searched for, and the section that must come first."""
+
+RAW = r"[\\{}$]|\^|Contents|```|import |</?[a-z]+>"
+"""What no excerpt may have: LaTeX, code, markup, the table of contents."""
+
+
+@pytest.fixture(scope="module")
+def search(browser, address):
+    """A page with the search opened from the keyboard, as a reader does; and where what it finds leads."""
+    with Visit(browser, f"{address}/book/intro.html") as visit:
+        visit.page.keyboard.press("Control+k")
+        visit.page.wait_for_selector(".act-hits-status", state="attached")
+        yield visit
+        assert visit.trouble + visit.foreign == []
+
+
+def hits(page, query):
+    """Where the hits lead that stand below the field, once it was typed into."""
+    page.locator("dialog input").fill(query)
+    return [link.get_attribute("href").rpartition("/")[2] for link in page.locator("dialog .act-hits a").all()]
+
+
+@pytest.mark.parametrize("query", FIRST)
+def test_search_finds_the_section_as_it_is_typed(search, query):
+    assert hits(search.page, query)[:1] == [FIRST[query]]
+    shown = search.page.locator("dialog .act-hits li").all_inner_texts()
+    assert not [text for text in shown if re.search(RAW, text)]
+
+
+def test_chinese_term_that_was_found_is_shown_and_says_that_it_is_chinese(search):
+    hits(search.page, "死亡")
+    term = search.page.locator("dialog .act-hits li").first.locator(".act-hit-term")
+    assert "dead unit" in term.inner_text()
+    assert term.locator('[lang="zh-Hans"]').first.inner_text() == "死亡单元"
+
+
+def test_nothing_found_is_said(search):
+    assert hits(search.page, "qqqqzzzz") == []
+    assert search.page.locator("dialog [role=status]").inner_text() == "Nothing found."
+
+
+def test_hits_are_reached_by_arrows_and_followed(search):
+    hits(search.page, "dying relu")
+    search.page.locator("dialog input").focus()
+    search.page.keyboard.press("ArrowDown")
+    search.page.keyboard.press("Enter")
+    search.page.wait_for_url(f"**/{FIRST['dying relu']}")
+
+
+def test_magnifier_stands_beside_what_is_typed(browser, address):
+    with Visit(browser, f"{address}/search.html") as visit:
+        visit.page.keyboard.press("Control+k")
+        for form in ("main form.bd-search", "dialog form.bd-search"):
+            glass = visit.page.locator(f"{form} .fa-magnifying-glass").bounding_box()
+            field = visit.page.locator(f"{form} input")
+            begins = field.bounding_box()["x"] + float(
+                field.evaluate("e => parseFloat(getComputedStyle(e).paddingLeft)")
+            )
+            assert glass["x"] + glass["width"] < begins
+
+
+def test_search_works_on_a_page_opened_as_a_file(browser, site):
+    with Visit(browser, f"{site.as_uri()}/search.html?q=dying+relu") as visit:
+        first = visit.page.locator("#search-results a").first
+        assert first.get_attribute("href").endswith(FIRST["dying relu"])
+
+
+def test_records_have_clean_text(site):
+    script = (site / "_static" / "search" / "records.js").read_text(encoding="utf-8")
+    records = json.loads(re.fullmatch(r"bookSearch\.ready\((.*)\);\n", script, re.DOTALL)[1])["records"]
+    sections = [record for record in records if "k" not in record]
+    assert len(sections) > 300
+    assert not [record["a"] for record in sections if re.search(r"[\\{}$]|\bimport ", record["s"])]
+
+
+@pytest.mark.parametrize(("latex", "text"), [
+    (r"x \le 0", "x ≤ 0"),
+    (r"\sigma(\beta x)", "σ(β x)"),
+    ("2^{-32}", "2⁻³²"),
+    (r"\tfrac12", "1/2"),
+    (r"\sqrt{2}", "√2"),
+    (r"\operatorname{ReLU}(x)", "ReLU(x)"),
+    (r"\begin{pmatrix} a \end{pmatrix}", "…"),
+])  # fmt: skip
+def test_formulas_are_said_in_letters(latex, text):
+    assert readable.formula(latex) == text
+
+
+@pytest.mark.parametrize("name", ["glossary", "03_relu", "differences"])
+def test_chinese_says_that_it_is(site, name):
+    for text in parsed(site, name).select_one("article").find_all(string=CHINESE):
+        assert text.find_parent(attrs={"lang": "zh-Hans"}) or text.find_parent(["svg", "script"]), text
+
+
+# -- What a page says of itself
+
+
+def heads(site):
+    """Of each page its head; templates lie in _static."""
+    pages = [
+        page for page in sorted(site.rglob("*.html")) if "_static" not in page.parts and page != site / "index.html"
+    ]
+    return {
+        page.relative_to(site).as_posix(): bs4.BeautifulSoup(
+            page.read_text(encoding="utf-8").partition("</head>")[0], "html.parser"
+        )
+        for page in pages
+    }
+
+
+def test_every_page_names_the_book_and_says_what_it_is_about(site):
+    book = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["title"]
+    found = heads(site)
+    assert "404.html" in found
+    for name, head in found.items():
+        assert book in head.title.get_text(), name
+        if name == "404.html":
+            continue
+        (about,) = head.select('meta[name="description"]')
+        assert 60 < len(about["content"]) <= 202, name
+        assert not re.search(RAW, about["content"]), name
+        for what in ("og:title", "og:description", "og:site_name", "og:type"):
+            assert head.select_one(f'meta[property="{what}"]')["content"], name
+    abouts = [head.select_one('meta[name="description"]')["content"] for name, head in found.items() if "/" in name]
+    assert len(set(abouts)) == len(abouts)
+
+
+def test_site_has_no_page_that_no_reader_needs(site):
+    assert not list(site.glob("*-*.html"))
+
+
+def test_known_address_gives_canonical_links_a_picture_and_a_map(published_site):
+    address = "https://ada.github.io/curves/"
+    for name, head in heads(published_site).items():
+        if name != "404.html":
+            assert head.select_one('link[rel="canonical"]')["href"] == f"{address}{name}"
+            assert head.select_one('meta[property="og:image"]')["content"] == f"{address}_static/cover.png"
+    space = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+    listed = [place.text for place in ET.parse(published_site / "sitemap.xml").iter(f"{space}loc")]
+    assert f"{address}book/03_relu.html" in listed
+    assert all((published_site / place.removeprefix(address)).exists() for place in listed)
+
+
+def test_missing_page_leads_back_from_anywhere(published_site):
+    page = bs4.BeautifulSoup((published_site / "404.html").read_text(encoding="utf-8"), "html.parser")
+    (base,) = page.select("base")
+    assert base["href"] == "https://ada.github.io/curves/"
+    first = page.select_one("[href], [src]")
+    assert first is base
+    links = [link["href"] for link in page.select("main section a")]
+    assert links
+    assert all((published_site / link).exists() for link in links)
+
+
+def test_picture_of_the_book_is_as_large_as_it_says(site):
+    head = (site / "_static" / "cover.png").read_bytes()[:24]
+    assert head.startswith(b"\x89PNG")
+    assert struct.unpack(">II", head[16:]) == families.COVER
+
+
+def test_picture_in_the_readme_is_that_of_the_registry():
+    """Its last digits may differ between processors."""
+    stored = (ROOT / "book" / "_static" / "cover.svg").read_text(encoding="utf-8")
+    drawn = families.cover(yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["title"])
+    number = re.compile(r"-?\d+\.\d+")
+    assert number.sub("", stored) == number.sub("", drawn)
+    assert list(map(float, number.findall(stored))) == pytest.approx(list(map(float, number.findall(drawn))), abs=0.11)
+
+
+# -- To cite and to teach
+
+
+@every_notebook
+def test_figures_and_tables_have_numbers_and_anchors(site, name):
+    page = parsed(site, name)
+    for kind, selector in {"figure": "figure.act-figure", "table": ".cell_output table.act-table"}.items():
+        shown = page.select(selector)
+        anchors = [one.get("id", "") for one in shown]
+        assert len(set(anchors)) == len(anchors)
+        for count, one in enumerate(shown, 1):
+            link = one.select_one(".act-number-link")
+            assert link["href"] == f"#{one['id']}"
+            assert re.fullmatch(rf"{kind}-(\d+-)?{count}", one["id"])
+            assert link.get_text().lower().rstrip(".").replace(" ", "-").replace(".", "-") == one["id"]
+
+
+def test_number_copies_the_address_of_its_figure(browser, address):
+    url = f"{address}/book/03_relu.html"
+    with Visit(browser, url, permissions=["clipboard-read", "clipboard-write"]) as visit:
+        link = visit.page.locator("figure .act-number-link").nth(1)
+        assert link.inner_text() == "Figure 3.2."
+        link.click()
+        visit.page.wait_for_selector("[data-copied]")
+        assert visit.page.evaluate("navigator.clipboard.readText()") == f"{url}#figure-3-2" == visit.page.url
+
+
+def test_book_is_cited_as_its_one_file_says(site):
+    about = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    book = about["preferred-citation"]
+    assert {"cff-version", "message", "title", "authors"} <= set(about)
+    assert {"type", "title", "authors"} <= set(book)
+    assert about["cff-version"] == "1.2.0"
+    assert (about["title"], book["title"], str(book["year"])) == (config["title"],) * 2 + (config["copyright"],)
+    assert citation.authors(book) == citation.authors(about) == [config["author"]]
+    assert about["version"] == actlib.__version__
+    page = parsed(site, "cite")
+    entry = page.select_one("pre").get_text()
+    fields = dict(re.findall(r"(\w+) += \{(.*)\},", entry))
+    assert fields == {"title": f"{{{book['title']}}}", "author": f"{{{config['author']}}}", "year": config["copyright"]}
+    assert (site / "CITATION.cff").read_bytes() == (ROOT / "CITATION.cff").read_bytes()
+
+
+def test_citation_has_the_address_where_it_is_known(published_site):
+    assert "https://ada.github.io/curves/" in parsed(published_site, "cite").select_one("pre").get_text()
+
+
+def test_authors_may_be_people():
+    people = [{"given-names": "Ada", "family-names": "Byron"}, {"name": "A group"}]
+    book = {"title": "T", "year": 2026, "authors": people}
+    assert "author = {Ada Byron and {A group}}" in citation.bibtex(book)
+    assert citation.sentence(book) == "Ada Byron, A group (2026). T."
+
+
+def test_every_exercise_has_a_level_and_is_listed_for_teachers(site):
+    graded = levels.levels(ROOT)
+    asked = {}
+    for name in NOTEBOOKS:
+        for exercise in parsed(site, name).select("div.exercise"):
+            asked[exercise["id"]] = name
+            assert exercise.select_one(".act-level").get_text() == f"level {graded[exercise['id']]}"
+    assert set(asked) == set(graded)
+    assert set(graded.values()) == set(levels.LEVELS)
+    listed = {link["href"] for link in parsed(site, "teach").select("article details a")}
+    assert {f"../book/{name}.html#{label}" for label, name in asked.items()} <= listed
+
+
+def test_every_figure_can_be_downloaded(site):
+    links = [link["href"] for link in parsed(site, "teach").select("article a[download]")]
+    assert len(links) == sum(len(parsed(site, name).select("figure.act-figure")) for name in NOTEBOOKS)
+    for link in links:
+        svg = (site / "book" / link).resolve().read_text(encoding="utf-8")
+        assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
+        assert not re.search(r"var\(--|currentColor", svg)
+
+
+def test_licences_name_all_that_the_site_carries(site):
+    rows = {row.th.get_text(): row for row in parsed(site, "licences").select(".act-table tbody tr")}
+    pinned = json.loads((ROOT / "book" / "_web" / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    assert {name: rows[name].td.get_text() for name in pinned} == pinned
+    extensions = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["sphinx"]["config"]["extensions"]
+    static = {"sphinx_togglebutton", "sphinx_copybutton", "myst_nb", "sphinx_design", "sphinx_book_theme"}
+    assert static <= set(extensions)
+    assert {name.replace("_", "-") for name in static} <= set(rows)
+    for row in rows.values():
+        assert all(cell.get_text() for cell in row.select("td"))
+        for link in row.select("a"):
+            assert len((site / "book" / link["href"]).read_text(encoding="utf-8")) > 500
+
+
+# -- Reading
+
+PAST_ITS_FORMULA = """() => [...document.querySelectorAll("article p mjx-container")].filter((formula) => {
+    let next = formula.parentElement.nextSibling;
+    if (next?.nodeType !== 3 || !/^[\u2060]?[,.;:!?)]/.test(next.data)) return false;
+    const range = document.createRange();
+    range.setStart(next, next.data[0] === "\u2060" ? 1 : 0);
+    range.setEnd(next, range.startOffset + 1);
+    const [mark, last] = [range.getBoundingClientRect(), [...formula.getClientRects()].at(-1)];
+    return mark.width && mark.left < last.left;
+}).map((formula) => formula.parentElement.parentElement.textContent.slice(0, 80))"""
+
+LINES = """() => [...document.querySelectorAll("article section > p:not(:has(mjx-container, code))")]
+    .flatMap((p) => {
+        const range = document.createRange();
+        range.selectNodeContents(p);
+        const lines = new Set([...range.getClientRects()].map((box) => Math.round(box.bottom / 8))).size;
+        return lines > 3 ? [p.textContent.length / (lines - 0.5)] : [];
+    }).sort((a, b) => a - b)"""
+
+
+def test_lines_have_about_75_characters(browser, address):
+    with Visit(browser, f"{address}/book/03_relu.html", viewport={"width": 1400, "height": 900}) as visit:
+        lengths = visit.page.evaluate(LINES)
+        assert len(lengths) > 3
+        assert 65 <= lengths[len(lengths) // 2] <= 82
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1400])
+def test_no_line_begins_with_what_follows_a_formula(browser, address, width):
+    with Visit(browser, f"{address}/book/07_softmax.html", viewport={"width": width, "height": 900}) as visit:
+        assert visit.page.evaluate(PAST_ITS_FORMULA) == []
+
+
+@pytest.mark.parametrize("name", ["07_softmax", "10_compare"])
+def test_text_ends_within_60_tab_stops(browser, address, name):
+    """The sections are listed for the keyboard where the text begins; formulas are no stops."""
+    with Visit(browser, f"{address}/book/{name}.html", viewport={"width": 1400, "height": 900}) as visit:
+        page = visit.page
+        assert page.locator('article mjx-container[tabindex="0"]').count() == 0
+        last = page.locator(".act-skip a").last
+        for _ in range(57):
+            page.keyboard.press("Tab")
+            if last.evaluate("e => e === document.activeElement"):
+                break
+        assert last.is_visible()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        inside = "link => document.querySelector(link).contains(document.activeElement)"
+        assert page.evaluate(inside, last.get_attribute("href"))
+
+
+@pytest.fixture
+def term(browser, address):
+    """A term of a chapter, on a page that is left untroubled, and the note that shall stand beside it."""
+    with Visit(browser, f"{address}/book/03_relu.html", has_touch=True) as visit:
+        link = visit.page.locator("article p a:has(> .std-term)").first
+        link.scroll_into_view_if_needed()
+        yield link, visit.page.locator("#act-term")
+        assert visit.trouble + visit.foreign == []
+
+
+@pytest.mark.parametrize("way", ["hover", "focus", "tap"])
+def test_term_shows_its_entry(term, way):
+    link, note = term
+    place = link.page.url
+    getattr(link, way)()
+    note.wait_for()
+    assert note.locator('[lang="zh-Hans"]').inner_text() == "修正线性单元"
+    assert len(note.locator("p").inner_text()) > 30
+    assert link.get_attribute("aria-describedby") == note.get_attribute("id")
+    assert link.page.url == place
+    link.page.keyboard.press("Escape")
+    assert not note.is_visible()
+    assert barriers(link.page) == []
+
+
+def test_second_tap_follows_the_term(term):
+    link, note = term
+    link.tap()
+    note.wait_for()
+    link.tap()
+    link.page.wait_for_url("**/glossary.html#*")
