@@ -67,3 +67,14 @@ def test_tiles_of_float64_give_what_the_whole_gives(over):
     bent, _ = op(columns, bound)
     assert torch.equal(bent, torch.where(columns > bound, columns, bound * columns))
     assert bent.stride() == columns.stride()
+
+
+def test_lazy_tensors_are_brought_into_memory():
+    t = torch.randn(3)
+    negated, zeros = torch.complex(t, -t).conj().imag, torch._efficientzerotensor(3)
+    for lazy in (negated, zeros):
+        made, number, plain = torch_runner.resolved([lazy, 0.5, t])
+        assert torch_runner.is_plain(made)
+        assert made.tolist() == lazy.clone().tolist()
+        assert (number, plain is t) == (0.5, True)
+    assert torch_runner.resolved([t, 0.5]) is None

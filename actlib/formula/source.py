@@ -237,7 +237,7 @@ def _check_parts(part: Basic, whole: Expr) -> None:
             return
         value = part.evalf(15)
         if not (value.is_Number and value.is_finite):
-            raise ValueError(f"a formula has real values, but {part}, of {part.func.__name__}, came in {_shown(whole)}")
+            raise ValueError(f"a formula has real values, but {part} came in {_shown(whole)}, of {part.func.__name__}")
         return
     if isinstance(part, (sp.floor, sp.ceiling)):
         raise ValueError(f"{part} in {_shown(whole)} {NO_STEPS}")
