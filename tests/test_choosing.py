@@ -92,7 +92,8 @@ def test_many_conditions_are_counted():
     trial = verdicts.Trial("01_a", "A", "it is", Verdict.DEPENDS, "is", found, {c: c for c in found}, {})
     words = ("this", "it is")
     arrow = choosing.Arrow(where="here", chapter="01_a", key="is", holds=words, fails=words, open=words)
-    assert arrow.words([trial])[1] == "it is (holds under 2, not decided under 1, does not hold under 1 of 4 conditions)"
+    _, said = arrow.words([trial])
+    assert said == "it is (holds under 2, not decided under 1, does not hold under 1 of 4 conditions)"
 
 
 def test_chart_of_the_chapter_is_that_of_the_stored_verdicts():

@@ -314,10 +314,10 @@ class TestInACompiler:
         assert f(torch.empty(0, 3)).shape == (0, 3)
 
 
-@pytest.mark.parametrize(
-    ("count", "threads"),
-    [(1, 1), (llvm_runner.SHARE - 1, 1), (llvm_runner.SHARE, 2), (3 * llvm_runner.SHARE, 4), (9 * llvm_runner.SHARE, 5)],
-)
+SHARE = llvm_runner.SHARE
+
+
+@pytest.mark.parametrize(("count", "threads"), [(1, 1), (SHARE - 1, 1), (SHARE, 2), (3 * SHARE, 4), (9 * SHARE, 5)])
 def test_a_thread_is_woken_for_a_share_that_is_worth_it(count, threads, monkeypatch):
     called = []
     actlib.gelu(torch.zeros(1))  # once, so that all is there

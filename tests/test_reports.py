@@ -85,7 +85,7 @@ def celu_between_relu_and_identity():
     assert_derived(lambda t: actlib.celu(t, 1e30), [t], (2, -2, 0), (1, 1, 1))
     assert_derived(lambda t: actlib.celu(t, 1e-30), [t], (2, -1e-30, 0), (1, 0, 1))
     for dtype in FLOATS:
-        with pytest.raises(ValueError, match="celu: alpha must not be 0, .* but 0.0 came"):
+        with pytest.raises(ValueError, match=r"celu: alpha must not be 0, .* but 0.0 came"):
             actlib.celu(t.to(dtype), 0.0)
 
 
@@ -336,7 +336,7 @@ def steps_in_formulas():
 def what_no_code_can_be_made_of():
     f = sp.Function("f")(x)
     for formula in (sp.DiracDelta(x), sp.Derivative(f, x), f, sp.gamma(x), sp.Mod(x, 2)):
-        with pytest.raises(ValueError, match="came, of|no backend implements"):
+        with pytest.raises(ValueError, match=r"came, of|no backend implements"):
             Elementwise("f", [x], formula)
 
 
@@ -399,7 +399,8 @@ def test_constants_that_sympy_can_put_a_number_to(name, dtype):
 
 @pytest.mark.parametrize("constant", [sp.UnevaluatedExpr(3), sp.nan, sp.zoo, sp.I], ids=str)
 def test_constants_that_are_no_real_number(constant):
-    with pytest.raises(ValueError, match=f"a formula has real values, but .* came in .*, of {type(constant).__name__}$"):
+    class_ = type(constant).__name__
+    with pytest.raises(ValueError, match=f"a formula has real values, but .* came in .*, of {class_}$"):
         Elementwise("made", [x], sp.Add(x, constant, evaluate=constant in (sp.nan, sp.zoo)))
 
 
@@ -450,10 +451,13 @@ def test_classes_that_lack_operations_are_named(activation):
     """As torch.masked's, with which torch's own functions fail inside."""
     t = torch.masked.masked_tensor(torch.randn(3), torch.tensor([True, False, True]))
     given = [t] * (1 if activation.op is None else len(activation.inputs))
+    made = refused = None
     try:
         made = activation.function(*given, *([-1] if activation.op is None else []))
     except TypeError as error:
-        assert "whose class knows all of torch's operations is expected, but a MaskedTensor came" in str(error)
+        refused = str(error)
+    if refused is not None:
+        assert "whose class knows all of torch's operations is expected, but a MaskedTensor came" in refused
     else:
         plain = activation.function(*[t.get_data()] * len(given))
         torch.testing.assert_close(made.get_data(), plain)
