@@ -536,17 +536,26 @@ def phi(x):
 
 def Phi(x):
     a = _within(x)
+    tail = _scaled_tail(a, 2.0**-RAISED) * _bell(a)
+    return where(x > 0, 1 - tail, tail)
+
+
+def Phi_tail(x):
+    return _scaled_tail(absolute(x))
+
+
+def _scaled_tail(a: Vector, scale: float = 1.0) -> Vector:
+    """Phi(-a) exp(a^2 / 2) times a power of two, for a >= 0."""
     d = fma(a, PHI_SCALE, 1)
     u = 1 / d
-    coefficients = [c * 2.0**-RAISED for c in PHI_TAIL]
+    coefficients = [c * scale for c in PHI_TAIL]
     p = fma(u, coefficients[-1], coefficients[-2])
     for coefficient in coefficients[-3::-1]:
         p = fma(p, u, coefficient)
     tail = u * p
     # u p(u) magnifies an error of u about twice: what u was rounded by, and d before it, is taken back.
     off = fma(-u, fma(a, PHI_SCALE, 1 - d), fma(-u, d, 1))
-    tail = fma(tail, off * 2, tail) * _bell(a)
-    return where(x > 0, 1 - tail, tail)
+    return fma(tail, off * 2, tail)
 
 
 def _within(x: Vector) -> Vector:
@@ -585,7 +594,7 @@ def cube(x):
 PRIMITIVES = {
     f.__name__: f
     for f in (sigma, softplus, Phi, phi, tanh, expm1, exp, log, sqrt, absolute, sign)
-    + (sinh, cosh, atan, asinh, cosatan)
+    + (sinh, cosh, atan, asinh, cosatan, Phi_tail)
     + (damped, where, unless_nan, square, cube)
 }
 """Those that have a form in vectors. A formula with another function runs as torch operations."""

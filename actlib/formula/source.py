@@ -9,6 +9,9 @@ floating point computes infinity times zero, which is NaN. Exponential decay bea
 ``damped(factor, by)`` says just that: ``factor * by``, but 0 where ``by`` has reached 0. NaN still gives NaN, since
 then ``by`` is NaN itself: only factors whose variables all occur in ``by`` are tied to it.
 
+Only what grows no faster than a power is tied so. Where an exponential grows and another decays, as in sinh(x)
+sigma(-x), their exponents are added before one of them is taken (`exponents.joined`), and all is computed in double.
+
 That mends the infinities and not the digits. Next to -100, sigma(x) has few bits left in float32, or none, while
 x^3 sigma(x) is an ordinary number still. A formula in which a power is so large beside the decay is computed in double
 precision (`needs_double`), which is wide enough for every power up to 96.
@@ -28,6 +31,7 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.printing.precedence import precedence
 from sympy.printing.str import StrPrinter
 
+from actlib.formula.exponents import damped, degree, horner, joined, strains
 from actlib.formula.primitives import (
     Phi,
     Primitive,
@@ -58,7 +62,7 @@ __all__ = [
 
 FUNCTIONS = (
     *("sigma", "softplus", "Phi", "phi", "tanh", "expm1"),
-    *("sinh", "cosh", "atan", "asinh", "cosatan"),
+    *("sinh", "cosh", "atan", "asinh", "cosatan", "Phi_tail"),
     *("exp", "log", "sqrt", "sin", "cos", "erf", "absolute", "sign"),
     *("damped", "where", "unless_nan", "square", "cube", "power"),
 )
@@ -106,12 +110,6 @@ JAVASCRIPT_WORDS = (
     *("while", "with", "yield"),
 )
 """What no variable of a JavaScript module may be called."""
-
-
-class damped(Function):
-    """factor * by, but 0 where by has decayed to 0."""
-
-    nargs = 2
 
 
 class unless_nan(Function):
@@ -283,46 +281,36 @@ def _shown(expr: Basic) -> str:
 def needs_double(outputs: Sequence[Expr]) -> bool:
     """Whether float32 has too narrow a range: a growing factor is large where the decaying one loses its last bits.
 
+    So it has where an exponential grows beside what decays, or beside a power that vanishes.
+
     Below 2^-126 float32 has ever fewer bits, down to 2^-149. What is tied to a factor that has come so far multiplies
     the loss, and 16-bit formats see it from some ten thousand on. A factor that decays as exp(-x) is there at 90,
     exp(-x^2 / 2) at 13: so it is by its degree, compared with that of the exponent, that a factor is judged.
     """
-    tied = set().union(*(_tied(stable(e)).atoms(damped) for e in outputs))
-    return any(_is_steep(*part.args) for part in tied)
+    if any(joined(e) != e for e in (_together(stable(e)) for e in outputs)):
+        return True
+    tied = [_tied(stable(e)) for e in outputs]
+    if any(map(strains, tied)):
+        return True
+    return any(_is_steep(*part.args) for part in set().union(*(e.atoms(damped) for e in tied)))
 
 
 def _is_steep(factor: Expr, by: Expr) -> bool:
     raised = [e for e in by.atoms(sp.exp, *_EXPONENTS) if e.free_symbols]
     for symbol in factor.free_symbols:
-        degrees = [(_EXPONENTS.get(e.func, 1) * _degree(e.args[0], symbol), e) for e in raised if e.has(symbol)]
+        degrees = [(_EXPONENTS.get(e.func, 1) * degree(e.args[0], symbol), e) for e in raised if e.has(symbol)]
         if degrees:
-            degree, slowest = max(degrees, key=lambda d: d[0])
+            highest, slowest = max(degrees, key=lambda d: d[0])
             # Of softplus a logarithm is taken, which costs a bit more.
-            most = max(1 if isinstance(slowest, softplus) else 2, 2 * degree - 1)
+            most = max(1 if isinstance(slowest, softplus) else 2, 2 * highest - 1)
             sums = (f for f in Mul.make_args(by) if f.is_Add)
-            if _degree(Mul(factor, *sums), symbol) > most:
+            if degree(Mul(factor, *sums), symbol) > most:
                 return True
     return False
 
 
 _EXPONENTS = {sigma: 1, softplus: 1, Phi: 2, phi: 2, tanh: 1, expm1: 1}
 """Degree, in the argument, of the exponent by which a function decays."""
-
-
-def _degree(expr: Expr, symbol: Symbol) -> Expr:
-    """The power of a symbol that a formula grows as; 0 for what is bounded, or grows or decays otherwise."""
-    if expr == symbol:
-        return sp.Integer(1)
-    if expr.is_Mul:
-        return sp.Add(*(_degree(a, symbol) for a in expr.args))
-    if expr.is_Add or isinstance(expr, Piecewise):
-        terms = expr.args if expr.is_Add else [value for value, _ in expr.args]
-        return max((_degree(t, symbol) for t in terms), default=sp.Integer(0))
-    if expr.is_Pow and expr.exp.is_Rational:
-        return _degree(expr.base, symbol) * expr.exp
-    if isinstance(expr, (sp.Abs, softplus, damped)):
-        return _degree(expr.args[0], symbol)
-    return sp.Integer(0)
 
 
 def legal_names(symbols: Sequence[Symbol], words: Sequence[str] = PYTHON_WORDS) -> list[str]:
@@ -359,8 +347,11 @@ def _prepare(
 
 def _tied(expr: Expr) -> Expr:
     """The formula in the form in which it rounds well, each growing factor tied to what decays."""
-    steps = (_one_fraction, _factored, _merged, _balanced, _pass_nan, _damp)
-    return functools.reduce(lambda e, step: step(e), steps, expr)
+    return _damp(_pass_nan(_balanced(joined(_together(expr)))))
+
+
+def _together(expr: Expr) -> Expr:
+    return _factored(_one_fraction(expr))
 
 
 def _in_short_lines(expr: Expr, free: Iterator[Symbol], lines: list[tuple[Symbol, Expr]]) -> Expr:
@@ -523,11 +514,7 @@ def _quotient(expr: Expr) -> Expr | None:
     above, below = sp.Poly(above, e), sp.Poly(below, e)
     shared = min(n for (n,) in above.monoms())
     coefficients = above.all_coeffs()[: above.degree() + 1 - shared]
-    return Mul(least**shared, _horner(coefficients, least), 1 / _horner(below.all_coeffs(), least))
-
-
-def _horner(coefficients: Sequence[Expr], x: Expr) -> Expr:
-    return functools.reduce(lambda total, c: c + x * total, coefficients, sp.Integer(0))
+    return Mul(least**shared, horner(coefficients, least), 1 / horner(below.all_coeffs(), least))
 
 
 def _factored(expr: Expr) -> Expr:
@@ -569,17 +556,6 @@ def _balanced(expr: Expr) -> Expr:
     return expr
 
 
-def _merged(expr: Expr) -> Expr:
-    """e^u e^v as e^(u + v) where u or v is itself exponential in size: the one may overflow before the other is 0."""
-    if not expr.args or expr.is_Boolean:
-        return expr
-    expr = expr.func(*(_merged(a) for a in expr.args))
-    raised = [f for f in expr.args if isinstance(f, sp.exp)] if expr.is_Mul else []
-    if len(raised) < 2 or not any(f.exp.has(sp.exp) for f in raised):
-        return expr
-    return Mul(*(f for f in expr.args if f not in raised), sp.exp(sp.Add(*(f.exp for f in raised)), evaluate=False))
-
-
 def _damp(expr: Expr) -> Expr:
     """Ties each growing factor of a product to the factors that decay in the same variables."""
     if not expr.args:
@@ -588,6 +564,11 @@ def _damp(expr: Expr) -> Expr:
     if not expr.is_Mul:
         return expr
     decaying = [f for f in expr.args if _decays(f)]
+    both_ways = [f for f in decaying if f.has(softplus)]  # which decays on one side and grows on the other
+    firmly = [f for f in decaying if f not in both_ways]
+    if any(f.free_symbols <= d.free_symbols for f in both_ways for d in firmly):
+        expr = Mul(_damp(Mul(*(f for f in expr.args if f not in firmly))), *firmly, evaluate=False)
+        decaying = firmly
     tied: dict[tuple[Expr, ...], list[Expr]] = {}
     firm = [f for f in expr.args if f in decaying or _bounded(f) or _settles(f, decaying)]
     for factor in expr.args:
