@@ -14,6 +14,7 @@ from typing import NamedTuple
 import sympy as sp
 from sympy import Expr, Function, Integer, Mul, Piecewise, Rational, Symbol
 
+from actlib.formula.decimals import exact
 from actlib.formula.primitives import Phi, cosatan, cosh, expm1, phi, sigma, sinh, softplus, tanh
 
 __all__ = ["Phi_tail", "damped", "degree", "horner", "joined", "strains"]
@@ -351,7 +352,7 @@ def _fraction(expr: Expr) -> Expr | None:
     others = {p: sp.Dummy(real=True) for p in parts if p.free_symbols and p not in raised and not p.is_Symbol}
     if not raised or any(p.atoms(*SPLIT, tanh) for p in others):
         return None
-    multiples = {p: sp.nsimplify(p.args[0], rational=True).as_coeff_Mul() for p in raised}
+    multiples = {p: exact(p.args[0]).as_coeff_Mul() for p in raised}
     (_, at), *_ = multiples.values()
     if any(w != at or not c.is_Rational for c, w in multiples.values()) or at.is_Add:
         return None
@@ -362,7 +363,7 @@ def _fraction(expr: Expr) -> Expr | None:
         return None
     e = sp.Dummy(positive=True)
     powers = {p: FRACTIONS[type(p)](e ** (c / unit)) for p, (c, _) in multiples.items()}
-    whole = sp.fraction(sp.cancel(sp.nsimplify(expr.xreplace(others).xreplace(powers), rational=True)))
+    whole = sp.fraction(sp.cancel(exact(expr.xreplace(others).xreplace(powers))))
     (front, above), (behind, below) = (sp.Poly(p, e).primitive() for p in whole)
     above, below = (_Polynomial.of(p) for p in (above, below))
     if max(len(above.coefficients), len(below.coefficients)) > HIGHEST + 1:
