@@ -7,6 +7,7 @@ the body of a loop over memory, and LLVM compiles it for this processor, in some
 import ctypes
 import functools
 import hashlib
+import itertools
 import os
 import re
 import struct
@@ -18,8 +19,25 @@ import llvmlite.binding as llvm
 import torch
 from torch import Tensor
 
+from actlib.backends import doubles, vectors
 from actlib.backends.torch_runner import address, define, flatten, in_compiler, is_heard, is_plain, leader
-from actlib.backends.vectors import BLOCK, PAIRED_SIGMAS, PRIMITIVES, SIZES, STORED, Code, Memory, Vector, spread, text
+from actlib.backends.vectors import (
+    BITS,
+    BLOCK,
+    LANES,
+    PRIMITIVES,
+    SIZES,
+    STORED,
+    Code,
+    Double,
+    Mask,
+    Memory,
+    Vector,
+    absolute,
+    spread,
+    text,
+    where,
+)
 
 SHARE = 1 << 15
 """Elements that are worth a thread of their own."""
@@ -35,6 +53,12 @@ DTYPES = {getattr(torch, name): name for name in STORED if _FUSED and (name != "
 has no float16, LLVM would call functions that are not there."""
 
 NUMBER = "number"
+NEAR = 16.0
+"""Size up to which inputs are near 0, see `source.half_precision`."""
+
+BETWEEN = 2.0**-7, 2.0**5
+"""Sizes of numbers as parameters with which nothing is lost near 0."""
+
 NAN = "0x7FF8000000000000"
 
 
@@ -63,7 +87,7 @@ def can_run(source: str) -> bool:
     return set(function.co_names) <= PRIMITIVES.keys()
 
 
-def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequence[str]) -> str:
+def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequence[str], numbers: str = "single") -> str:
     """A loop over memory in LLVM's language.
 
     Args:
@@ -71,18 +95,22 @@ def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequenc
         source: Its source.
         kinds: Type of the elements of each argument, or "number".
         outputs: Type of the elements of each result.
+        numbers: What it computes in: "single" is float32, "double" is float64, and "near" float32 for inputs near 0
+            and float64 for others.
 
     Returns:
         A module as `Code.function` describes it; `data` holds the number of elements, the address of each result, and
         the address or number of each argument.
     """
-    function = define(name, source, PRIMITIVES | PAIRED_SIGMAS)
+    double = numbers == "double"
+    single_function = define(name, source, PRIMITIVES | vectors.PAIRED_SIGMAS)
+    double_function = define(name, source, doubles.PRIMITIVES | doubles.PAIRED_SIGMAS)
     code = Code()
     code.lines.append("%n = sub i64 %end, %begin")
     places = [(f"out{i}", kind) for i, kind in enumerate(outputs)] + [(f"in{i}", kind) for i, kind in enumerate(kinds)]
     for number, (place, kind) in enumerate(places, 1):
         if kind == NUMBER:
-            code.lines.append(f"%{place} = fptrunc double {code.field(number, 'double')} to float")
+            code.lines.append(f"%{place} = fmul double {code.field(number, 'double')}, 1.0")
         else:
             start = f"getelementptr {STORED[kind]}, ptr {code.field(number, 'ptr')}, i64 %begin"
             code.lines.append(f"%{place} = {start}")
@@ -97,7 +125,11 @@ def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequenc
     code.lines += ["br label %begins", "begins:"]
     for place, _ in tensors:
         code.lines.append(f"%{place}_at = select i1 {few}, ptr %{place}_room, ptr %{place}")
-    numbers = {i: _number(code, f"%in{i}") for i, kind in enumerate(kinds) if kind == NUMBER}
+    scalars = {i: _number(code, f"%in{i}") for i, kind in enumerate(kinds) if kind == NUMBER}
+    of_scalars = None
+    if numbers == "near" and scalars:
+        within = [[absolute(v) >= BETWEEN[0], absolute(v) <= BETWEEN[1]] for v in scalars.values()]
+        of_scalars = ~functools.reduce(Mask.__and__, itertools.chain(*within))
     memory = Memory(code, [kind for _, kind in tensors])
     size = code.add(f"select i1 {few}, i64 {BLOCK}, i64 %n")
     last = code.add(f"sub i64 {size}, {BLOCK}")
@@ -107,14 +139,35 @@ def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequenc
         at = code.add(f"select i1 {code.add(f'icmp ult i64 {at}, {last}')}, i64 {at}, i64 {last}")
         for place, kind in tensors:
             memory.fetch(kind, f"%{place}_at", at, to_write=place.startswith("out"))
-        given = [
-            [numbers[i]] * 2 if kind == NUMBER else memory.load(kind, f"%in{i}_at", at) for i, kind in enumerate(kinds)
-        ]
-        results = [function(*arguments) for arguments in zip(*given, strict=True)]
-        results = zip(*results, strict=True) if len(outputs) > 1 else [results]
-        for i, (values, kind) in enumerate(zip(results, outputs, strict=True)):
-            values = [v if isinstance(v, Vector) else Vector(code, text(v)) for v in values]
-            memory.store(values, kind, f"%out{i}_at", at)
+        loaded = {i: memory.load(kind, f"%in{i}_at", at) for i, kind in enumerate(kinds) if kind != NUMBER}
+
+        def compute(vector):
+            """Two vectors a result, computed in such vectors."""
+            code.vector = vector
+            given = ([scalars[i]] * 2 if kind == NUMBER else loaded[i] for i, kind in enumerate(kinds))
+            given = [[v.to(vector) for v in values] for values in given]
+            function = double_function if vector is Double else single_function
+            results = [function(*arguments) for arguments in zip(*given, strict=True)]
+            results = zip(*results, strict=True) if len(outputs) > 1 else [results]
+            as_vector = lambda v: v if isinstance(v, Vector) else vector(code, text(v, vector))
+            made = [[as_vector(v).to(Vector) for v in values] for values in results]
+            code.vector = Vector
+            return made
+
+        def store(results):
+            for i, (values, kind) in enumerate(zip(results, outputs, strict=True)):
+                memory.store(values, kind, f"%out{i}_at", at)
+
+        results = compute(Double if double else Vector)
+        store(results)
+        if numbers == "near":
+            far = [_far([values[half] for values in loaded.values()], of_scalars) for half in range(2)]
+            any_far = code.call(f"vector.reduce.or.v{LANES}i1", "i1", (BITS, (far[0] | far[1]).name))
+            again, done = code.name(), code.name()
+            code.lines += [f"br i1 {any_far}, label %{again}, label %{done}", f"{again}:"]
+            pairs = zip(results, compute(Double), strict=True)
+            store([[where(m, b, a) for m, a, b in zip(far, *pair, strict=True)] for pair in pairs])
+            code.lines += [f"br label %{done}", f"{done}:"]
 
     code.loop(size, BLOCK, body)
     code.lines += [f"br i1 {few}, label %bring_back, label %ends", "bring_back:"]
@@ -124,10 +177,16 @@ def kernel_source(name: str, source: str, kinds: Sequence[str], outputs: Sequenc
     return code.function()
 
 
-def _number(code: Code, name: str) -> Vector:
+def _far(inputs: Sequence[Vector], of_scalars: Mask | None) -> Mask:
+    """The lanes in which an input is not near 0, or all if a number is not."""
+    beyond = [~(absolute(v) <= NEAR) for v in inputs]
+    return functools.reduce(Mask.__or__, beyond if of_scalars is None else [*beyond, of_scalars])
+
+
+def _number(code: Code, name: str) -> Double:
     """A number in all lanes; every NaN as the one whose lower half is 0."""
-    is_number = code.add(f"fcmp ord float {name}, 0.0")
-    return Vector(code, spread(code, "float", code.add(f"select i1 {is_number}, float {name}, float {NAN}")))
+    is_number = code.add(f"fcmp ord double {name}, 0.0")
+    return Double(code, spread(code, "double", code.add(f"select i1 {is_number}, double {name}, double {NAN}")))
 
 
 def _copy(code: Code, target: str, source: str, kind: str) -> None:
@@ -235,13 +294,13 @@ KERNELS: WeakValueDictionary[tuple, Kernel] = WeakValueDictionary()
 """All that somebody has: machine code takes megabytes, and goes with the last function that runs it."""
 
 
-def make(name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...]) -> Kernel:
+def make(name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...], numbers: str = "single") -> Kernel:
     """The kernel of a generated torch function, for arguments and results of the given kinds."""
-    key = (name, source, kinds, outputs)
+    key = (name, source, kinds, outputs, numbers)
     kernel = KERNELS.get(key)
     if kernel is None:
         fields = "Q" * len(outputs) + "".join("d" if kind == NUMBER else "Q" for kind in kinds)
-        kernel = KERNELS[key] = Kernel(kernel_source(name, source, kinds, outputs), fields, unit=64)
+        kernel = KERNELS[key] = Kernel(kernel_source(name, source, kinds, outputs, numbers), fields, unit=64)
     return kernel
 
 
@@ -252,11 +311,12 @@ def run(
     shape: torch.Size,
     dtypes: Sequence[torch.dtype],
     kernels: dict[tuple, Kernel] | None = None,
+    numbers: str = "single",
 ) -> list[Tensor]:
     """Runs a generated torch function as a kernel, on ordinary CPU tensors.
 
-    Arguments and results are those of `torch_runner.run`; they are computed in float32. What has been compiled is kept
-    in `kernels`, by kinds and types.
+    Arguments and results are those of `torch_runner.run`; they are computed in `numbers`, as `kernel_source` takes
+    them. What has been compiled is kept in `kernels`, by kinds and types.
     """
     like = leader(arguments, shape)
     outputs = [torch.empty_like(like) if d == like.dtype else torch.empty_like(like, dtype=d) for d in dtypes]
@@ -281,7 +341,7 @@ def run(
     key = (*kinds, *dtypes)
     kernel = None if kernels is None else kernels.get(key)
     if kernel is None:
-        kernel = make(name, source, tuple(kinds), tuple(DTYPES[d] for d in dtypes))
+        kernel = make(name, source, tuple(kinds), tuple(DTYPES[d] for d in dtypes), numbers)
         if kernels is not None:
             kernels[key] = kernel
     threads = min(torch.get_num_threads(), 1 + count // SHARE)
@@ -307,7 +367,12 @@ def serves_compilers(arguments: Sequence[Tensor | float]) -> bool:
 
 @functools.cache
 def operation(
-    name: str, source: str, inputs: int, like: tuple[int | None, ...], tensors: tuple[bool, ...]
+    name: str,
+    source: str,
+    inputs: int,
+    like: tuple[int | None, ...],
+    tensors: tuple[bool, ...],
+    numbers: str,
 ) -> Callable[..., Tensor | tuple[Tensor, ...]]:
     """`run` as an operation that compilers leave alone.
 
@@ -317,12 +382,13 @@ def operation(
         inputs: How many of its arguments, from the first on, have the shape of the results; the rest are parameters.
         like: For each result the argument whose type it has; None for float32.
         tensors: Which of the arguments are tensors; the others are numbers.
+        numbers: What it computes in.
 
     Returns:
         A function of the arguments. It returns a tensor, or a tuple of several.
     """
     # Of the same name in every process, since torch keeps compiled graphs in files.
-    digest = hashlib.sha256(repr((source, inputs, like, tensors)).encode()).hexdigest()
+    digest = hashlib.sha256(repr((source, inputs, like, tensors, numbers)).encode()).hexdigest()
     unique = f"{re.sub('[^A-Za-z0-9_]', '', name)}_{digest[:12]}"
     kernels = {}
 
@@ -330,7 +396,7 @@ def operation(
         return [torch.float32 if k is None else arguments[k].dtype for k in like]
 
     def compute(*arguments):
-        results = run(name, source, arguments, arguments[inputs - 1].shape, types(arguments), kernels)
+        results = run(name, source, arguments, arguments[inputs - 1].shape, types(arguments), kernels, numbers)
         return results[0] if len(results) == 1 else tuple(results)
 
     def shapes(*arguments):

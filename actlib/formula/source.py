@@ -53,6 +53,7 @@ __all__ = [
     "check",
     "check_size",
     "guarded",
+    "half_precision",
     "javascript_source",
     "legal_names",
     "needs_double",
@@ -295,6 +296,48 @@ def needs_double(outputs: Sequence[Expr]) -> bool:
     return any(_is_steep(*part.args) for part in set().union(*(e.atoms(damped) for e in tied)))
 
 
+def half_precision(outputs: Sequence[Expr]) -> tuple[str, str]:
+    """In what numbers results in float16 and in bfloat16 are computed, of a formula that does not need double itself.
+
+    "single" is float32, "double" is float64, and "near" is float32 where all inputs are near 0 and float64 elsewhere.
+    What float32 has lost to underflow, or to overflow, a partner of any size brings back: bfloat16 has numbers of such
+    size, float16 has not. A loss of 2^-150 is seen in bfloat16 when it is made 2^13 times larger. And where terms
+    cancel in two variables, pairs of 16-bit numbers come nearer to the zero than float32 can tell.
+    """
+    tied = [_tied(stable(e)) for e in outputs]
+    if any(_cancels_in_two(total) for e in tied for total in e.atoms(sp.Add)):
+        return "double", "double"
+    return "single", "near" if any(map(_has_partners, tied)) else "single"
+
+
+def _cancels_in_two(total: Expr) -> bool:
+    return len(total.free_symbols) > 1 and any(len(f.free_symbols) > 1 for f in total.atoms(*EXPONENTIAL))
+
+
+def _has_partners(expr: Expr) -> bool:
+    """Whether a decay meets a factor of other variables, or three factors meet: two may underflow before the third.
+
+    A number that is much larger than 1 is such a factor, too.
+    """
+    if expr.is_Mul or isinstance(expr, damped):
+        factors = [f for a in expr.args for f in Mul.make_args(a)]
+        is_met = len(expr.free_symbols) > 1 or any(f.is_number and abs(f) > LARGE for f in factors)
+        if is_met and (_factors(expr) > 2 or any(f.atoms(*DECAYING) for f in factors)):
+            return True
+    return any(map(_has_partners, expr.args))
+
+
+def _factors(expr: Expr) -> int:
+    """How many factors meet in a product, cases and sums within it looked into."""
+    if expr.is_Mul or isinstance(expr, damped):
+        return sum(map(_factors, expr.args))
+    if expr.is_Add or isinstance(expr, Piecewise):
+        return max(map(_factors, expr.args if expr.is_Add else [value for value, _ in expr.args]))
+    if expr.is_Pow and expr.exp.is_Integer and expr.base != sp.E:
+        return abs(int(expr.exp)) * _factors(expr.base)
+    return 0 if expr in (0, 1, -1) else 1
+
+
 def _is_steep(factor: Expr, by: Expr) -> bool:
     raised = [e for e in by.atoms(sp.exp, *_EXPONENTS) if e.free_symbols]
     for symbol in factor.free_symbols:
@@ -308,6 +351,12 @@ def _is_steep(factor: Expr, by: Expr) -> bool:
                 return True
     return False
 
+
+LARGE = 8
+"""Of a number beside a decay: it makes a loss of bits worse."""
+
+DECAYING = (sp.exp, sigma, softplus, Phi, phi)
+EXPONENTIAL = (*DECAYING, tanh, expm1)
 
 _EXPONENTS = {sigma: 1, softplus: 1, Phi: 2, phi: 2, tanh: 1, expm1: 1}
 """Degree, in the argument, of the exponent by which a function decays."""
