@@ -166,7 +166,7 @@ def test_a_power_that_is_large_where_the_decay_loses_digits_needs_double(formula
     [
         (sigma(x), ("single", "single")),
         (x * sigma(x), ("single", "single")),
-        (1000 * x * sigma(x), ("single", "near")),
+        (1000 * x * sigma(x), ("single", "double")),
         (g * sigma(x), ("single", "near")),
         (x * sigma(beta * x), ("single", "near")),
         (g * x, ("single", "single")),

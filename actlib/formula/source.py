@@ -307,6 +307,8 @@ def half_precision(outputs: Sequence[Expr]) -> tuple[str, str]:
     tied = [_tied(stable(e)) for e in outputs]
     if any(_cancels_in_two(total) for e in tied for total in e.atoms(sp.Add)):
         return "double", "double"
+    if any(map(_has_large_number, tied)):
+        return "single", "double"
     return "single", "near" if any(map(_has_partners, tied)) else "single"
 
 
@@ -315,16 +317,19 @@ def _cancels_in_two(total: Expr) -> bool:
 
 
 def _has_partners(expr: Expr) -> bool:
-    """Whether a decay meets a factor of other variables, or three factors meet: two may underflow before the third.
-
-    A number that is much larger than 1 is such a factor, too.
-    """
+    """Whether a decay meets a factor of other variables, or three factors meet: two may underflow before the third."""
     if expr.is_Mul or isinstance(expr, damped):
         factors = [f for a in expr.args for f in Mul.make_args(a)]
-        is_met = len(expr.free_symbols) > 1 or any(f.is_number and abs(f) > LARGE for f in factors)
-        if is_met and (_factors(expr) > 2 or any(f.atoms(*DECAYING) for f in factors)):
+        if len(expr.free_symbols) > 1 and (_factors(expr) > 2 or any(f.atoms(*DECAYING) for f in factors)):
             return True
     return any(map(_has_partners, expr.args))
+
+
+def _has_large_number(expr: Expr) -> bool:
+    """Whether a decay is multiplied by a number that would show what it has lost."""
+    if expr.is_Mul and expr.atoms(*DECAYING) and any(f.is_number and abs(f) > LARGE for f in expr.args):
+        return True
+    return any(map(_has_large_number, expr.args))
 
 
 def _factors(expr: Expr) -> int:
@@ -353,7 +358,7 @@ def _is_steep(factor: Expr, by: Expr) -> bool:
 
 
 LARGE = 8
-"""Of a number beside a decay: it makes a loss of bits worse."""
+"""A number beyond which a factor of a decay brings the loss of bits into view."""
 
 DECAYING = (sp.exp, sigma, softplus, Phi, phi)
 EXPONENTIAL = (*DECAYING, tanh, expm1)
