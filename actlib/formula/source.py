@@ -618,7 +618,8 @@ def _damp(expr: Expr) -> Expr:
     if not expr.is_Mul:
         return expr
     decaying = [f for f in expr.args if _decays(f)]
-    both_ways = [f for f in decaying if f.has(softplus)]  # which decays on one side and grows on the other
+    # What decays on one side and grows on the other is itself tied to what does not.
+    both_ways = [f for f in decaying if f.has(softplus) and not _bounded(f)]
     firmly = [f for f in decaying if f not in both_ways]
     if any(f.free_symbols <= d.free_symbols for f in both_ways for d in firmly):
         expr = Mul(_damp(Mul(*(f for f in expr.args if f not in firmly))), *firmly, evaluate=False)
