@@ -60,11 +60,11 @@ def _float32_block(start: int, count: int) -> Tensor:
 def paired(numbers: Tensor, count: int) -> tuple[Tensor, ...]:
     """Inputs for a function of so many: the numbers themselves, then the same numbers in random orders.
 
-    In types of float32's range the others are at most 1 in size (larger ones take their reciprocal, about): a large one
-    would lift a result out of the range where float32, in which all is computed, has lost digits to underflow.
+    In float32 the others are at most 1 in size (larger ones take their reciprocal, about): a large one would lift a
+    result out of the range where float32, in which all is computed, has lost digits to underflow.
     """
     generator = torch.Generator().manual_seed(1)
-    others = torch.where(numbers.abs() > 1, 1 / numbers, numbers) if numbers.dtype != torch.float16 else numbers
+    others = torch.where(numbers.abs() > 1, 1 / numbers, numbers) if numbers.dtype == torch.float32 else numbers
     return numbers, *(others[torch.randperm(len(others), generator=generator)] for _ in range(count - 1))
 
 
@@ -177,11 +177,11 @@ def profile(inputs: Tensor, errors: NDArray) -> Profile:
     return Profile(places, largest, int((errors > BAR).sum()), len(errors))
 
 
-def slope(function: Callable, *inputs: Tensor, wanted: int = 0) -> Tensor:
-    """The derivative of an elementwise function in one of its inputs, by its own backward."""
+def slope(function: Callable, *inputs: Tensor, wanted: int = 0, upstream: Tensor | None = None) -> Tensor:
+    """The derivative of an elementwise function in an input, by its own backward; times a gradient from upstream."""
     inputs = [t.detach().clone().requires_grad_(i == wanted) for i, t in enumerate(inputs)]
     output = function(*inputs)
-    (gradient,) = torch.autograd.grad(output, inputs[wanted], torch.ones_like(output))
+    (gradient,) = torch.autograd.grad(output, inputs[wanted], torch.ones_like(output) if upstream is None else upstream)
     return gradient
 
 
@@ -212,6 +212,16 @@ class Reference:
     def value_errors(self, function: Callable) -> NDArray:
         """Errors of a function's results in ulp."""
         return ulp_error(function(*self.inputs), *self.value)
+
+    def backward_errors(self, function: Callable, upstream: Tensor) -> NDArray:
+        """Errors of the gradients of a function in ulp, given one from upstream; of several variables the largest."""
+        g = sp.Dummy("g", real=True)
+        points = [t.double().numpy() for t in (upstream, *self.inputs)]
+        errors = []
+        for i, s in enumerate(self.symbols):
+            truth = exact(g * derivative(self.formula, s), (g, *self.symbols), points)
+            errors.append(ulp_error(slope(function, *self.inputs, wanted=i, upstream=upstream), *truth))
+        return np.max(errors, axis=0)
 
     def slope_errors(self, function: Callable) -> NDArray:
         """Errors of a function's slopes in ulp; of several variables the largest."""

@@ -40,8 +40,8 @@ class Elementwise(Differentiable):
     Reverse and forward mode to any order, `torch.vmap`, `torch.func` and `torch.compile(fullgraph=True)` work on it; on
     CUDA it runs as one generated Triton kernel, on the CPU as generated machine code. Float64, and a formula with sin,
     cos, erf or a power that is no whole number, runs as a generated torch function there. Backward keeps the inputs
-    and nothing else. Half precision is computed in float32 and rounded once. A formula whose digits float32 has no room
-    for, such as x^3 sigma(x), is computed in float64 throughout.
+    and nothing else. Half precision is computed in float32, or in float64 where the range needs it, and rounded once. A
+    formula whose digits float32 has no room for, such as x^3 sigma(x), is computed in float64 throughout.
 
         >>> x = sympy.Symbol("x")
         >>> silu = Elementwise("silu", [x], [x * sigma(x)])
@@ -114,8 +114,10 @@ class Elementwise(Differentiable):
     def triton_source(self, kinds: Sequence[str] = ()) -> str:
         """Source of the generated Triton kernel; for the kinds of arguments see `formula.source.triton_source`."""
         kinds = kinds or ("full",) * len(self.inputs) + ("number",) * len(self.parameters)
-        name, double = f"{self.name}_kernel", self._needs_double
-        return source.triton_source(name, self.symbols, self.outputs, kinds, double=double)
+        return self._triton_source(kinds, self._needs_double)
+
+    def _triton_source(self, kinds: Sequence[str], double: bool) -> str:
+        return source.triton_source(f"{self.name}_kernel", self.symbols, self.outputs, kinds, double=double)
 
     @property
     def backward(self) -> "Elementwise":
@@ -166,7 +168,7 @@ class Elementwise(Differentiable):
         made = _Derived(f"{self.name}_{suffix}", inputs, outputs, self.parameters if parameters is None else parameters)
         made._like = like
         if isinstance(self, _Derived):  # higher derivatives go by the first
-            made._needs_double = self._needs_double
+            made._needs_double, made._half_precision = self._needs_double, self._half_precision
         return made
 
     def _fresh(self, letter: str, count: int) -> list[Symbol]:
@@ -241,28 +243,37 @@ class Elementwise(Differentiable):
 
     @functools.cached_property
     def _differentiable(self):
-        outputs = [source.guarded(e) for e in self.outputs]
-        return torch_runner.load_differentiable(self.name, source.torch_source(self.name, self.symbols, outputs))
+        text = source.torch_source(self.name, self.symbols, self.outputs, guarded=True)
+        return torch_runner.load_differentiable(self.name, text)
 
     @functools.cached_property
     def _of_numbers_alone(self) -> tuple[bool, bool]:
         names = source.legal_names(self.symbols)
         return torch_runner.of_numbers_alone(self.torch_source, names[len(self.inputs) :])
 
-    def _kernel(self, kinds: tuple[str, ...]):
+    def _kernel(self, kinds: tuple[str, ...], double: bool):
         from actlib.backends import triton_runner
 
-        return self._once(
-            ("kernel", kinds), lambda: triton_runner.load(f"{self.name}_kernel", self.triton_source(kinds))
-        )
+        make = lambda: triton_runner.load(f"{self.name}_kernel", self._triton_source(kinds, double))
+        return self._once(("kernel", kinds, double), make)
 
     @functools.cached_property
     def _has_machine_code(self) -> bool:
-        return llvm_runner() is not None and llvm_runner().can_run(self.torch_source) and not self._needs_double
+        return llvm_runner() is not None and llvm_runner().can_run(self.torch_source)
 
     @functools.cached_property
     def _needs_double(self) -> bool:
         return source.needs_double(self.outputs)
+
+    @functools.cached_property
+    def _half_precision(self) -> tuple[str, str]:
+        return source.half_precision(self.outputs)
+
+    def numbers(self, dtype: torch.dtype) -> str:
+        """In what results of a type other than float64 are computed, in the words of `source.half_precision`."""
+        if self._needs_double:
+            return "double"
+        return "single" if dtype == torch.float32 else self._half_precision[dtype == torch.bfloat16]
 
     def run(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
         """Computes the outputs; the arguments have been checked."""
@@ -279,10 +290,20 @@ class Elementwise(Differentiable):
             if x.is_cpu and self._has_machine_code:
                 runner = llvm_runner()
                 if runner.takes(arguments):
-                    return runner.run(self.name, self.torch_source, arguments, shape, dtypes, self._machine_code)
+                    return runner.run(
+                        self.name,
+                        self.torch_source,
+                        arguments,
+                        shape,
+                        dtypes,
+                        self._machine_code,
+                        self.numbers(x.dtype),
+                    )
                 if runner.serves_compilers(arguments):
                     tensors = tuple(isinstance(a, Tensor) for a in arguments)
-                    operation = runner.operation(self.name, self.torch_source, len(self.inputs), self._like, tensors)
+                    operation = runner.operation(
+                        self.name, self.torch_source, len(self.inputs), self._like, tensors, self.numbers(x.dtype)
+                    )
                     results = operation(*arguments)
                     return [results] if len(self._like) == 1 else list(results)
             if x.is_cpu and not (llvm_runner() and x.dtype in llvm_runner().DTYPES):
@@ -304,7 +325,9 @@ class Elementwise(Differentiable):
 
     def _wide_enough(self, compute: torch.dtype, like: Tensor) -> torch.dtype:
         """The type in which torch operations compute."""
-        return torch.float64 if self._needs_double and like.device.type != "mps" else compute  # which has no float64
+        if compute == torch.float64 or like.device.type == "mps":  # which has no float64
+            return compute
+        return compute if self.numbers(like.dtype) == "single" else torch.float64
 
     def _as_tensors(self, arguments: Sequence[Tensor | float]) -> Sequence[Tensor | float]:
         """The arguments, numbers among them as tensors where the torch function would not take them as they are."""
@@ -324,7 +347,8 @@ class Elementwise(Differentiable):
 
         device = arguments[0].device  # a parameter of one number may be elsewhere
         arguments = [a.to(device) if isinstance(a, Tensor) and a.device != device else a for a in arguments]
-        kernel = self._kernel(triton_runner.kinds(arguments, shape))
+        dtype = arguments[len(self.inputs) - 1].dtype
+        kernel = self._kernel(triton_runner.kinds(arguments, shape), self.numbers(dtype) != "single")
         return triton_runner.run(kernel, arguments, shape, dtypes)
 
     def fitting(self, arguments: Sequence[Tensor | float]) -> Sequence[Tensor | float]:
@@ -377,7 +401,16 @@ class _Derived(Elementwise):
 
     def __reduce__(self):
         made, arguments, state = super().__reduce__()
-        return made, arguments, state | {"_like": self._like, "_needs_double": self._needs_double}
+        return (
+            made,
+            arguments,
+            state
+            | {
+                "_like": self._like,
+                "_needs_double": self._needs_double,
+                "_half_precision": self._half_precision,
+            },
+        )
 
 
 class _Launches(dict):
@@ -390,7 +423,8 @@ class _Launches(dict):
         op, made = self._op, None
         if dtype in SINGLE and op._has_machine_code:
             sizes = len(op.inputs), len(op.parameters)
-            made = llvm_runner().launch_of(op.name, op.torch_source, *sizes, dtype, op._like, op._machine_code)
+            kept, numbers = op._machine_code, op.numbers(dtype)
+            made = llvm_runner().launch_of(op.name, op.torch_source, *sizes, dtype, op._like, kept, numbers)
         self[dtype] = made
         return made
 

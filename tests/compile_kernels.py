@@ -19,14 +19,14 @@ CUOBJDUMP = pathlib.Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 def signature(op, kinds, pointer):
     """Type of each argument of the kernel, read off its name."""
     types = {"n": "i64", "BLOCK": "constexpr"}
-    for name in op._kernel(kinds).arg_names:
+    for name in op._kernel(kinds, op._needs_double).arg_names:
         known = "i64" if name.endswith(("_inner", "_size")) else pointer if name.endswith("_ptr") else "fp32"
         types.setdefault(name, known)
-    return {name: types[name] for name in op._kernel(kinds).arg_names}
+    return {name: types[name] for name in op._kernel(kinds, op._needs_double).arg_names}
 
 
 def elementwise_report(op, order, kinds, pointer, capability, file):
-    source = ASTSource(fn=op._kernel(kinds), signature=signature(op, kinds, pointer), constexprs={"BLOCK": 1024})
+    source = ASTSource(fn=op._kernel(kinds, op._needs_double), signature=signature(op, kinds, pointer), constexprs={"BLOCK": 1024})
     trigonometric = bool(re.search(r"\b(sin|cos)\(", op.torch_source))
     return report(source, pointer, capability, file) | {"name": op.name, "order": order, "trigonometric": trigonometric}
 

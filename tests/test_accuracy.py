@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
-from formulas import every_activation, x, y
+from formulas import every_activation, every_elementwise, x, y
 
-from actlib import ACTIVATIONS, accuracy, sigmoid
+from actlib import ACTIVATIONS, accuracy, sigmoid, swish
 from actlib.accuracy import (
     Reference,
     every_finite,
@@ -24,7 +24,7 @@ from actlib.accuracy import (
 from actlib.elementwise import Elementwise
 from actlib.formula.primitives import Phi, derivative, phi, sigma, softplus
 
-# The nearest number is within 0.5 ulp. The rest is what float32, in which half precision is computed, may be off.
+# The nearest number is within 0.5 ulp. The rest is what the numbers in which half precision is computed may be off.
 HALF = 0.55
 
 # A rounding each for an exponential, a sum and a quotient or product, and one to spare.
@@ -64,6 +64,47 @@ class TestEveryBfloat16:
         few = [torch.tensor([1.0, -2.0, 0.5], dtype=torch.bfloat16)] * len(activation.inputs)  # another shape
         torch.testing.assert_close(compiled(*few), activation.entry(*few))
         torch.testing.assert_close(slope(compiled, *few), slope(activation.entry, *few))
+
+
+def far_out(dtype, count):
+    """Numbers where something decays, and in random order as many of all sizes for each further input."""
+    every = every_finite(dtype)
+    far = every[(every.abs() > 8) & (every.abs() < 600)]
+    return far, *paired(every[:: len(every) // len(far)][: len(far)], count)[1:]
+
+
+@every_elementwise
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_partners_and_gradients_of_any_size(activation, dtype):
+    formula, symbols, entry = activation.default_formula, activation.inputs, activation.entry
+    for inputs in (paired(every_finite(dtype)[::17], len(symbols) + 1), far_out(dtype, len(symbols) + 1)):
+        *inputs, upstream = inputs
+        reference = Reference(formula, symbols, *inputs)
+        assert reference.value_errors(entry).max() <= HALF
+        assert reference.backward_errors(entry, upstream).max() <= HALF
+
+
+@pytest.mark.parametrize("exponent", [-10, -14, -20, 10])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_swish_of_any_beta(exponent, dtype):
+    function = lambda v: swish(v, 2.0**exponent)
+    reference = Reference(x * sigma(sp.Integer(2) ** exponent * x), x, every_finite(dtype)[::7])
+    assert reference.value_errors(function).max() <= HALF
+    assert reference.slope_errors(function).max() <= HALF
+
+
+@pytest.mark.parametrize("exponent", [10, 16, 24, 100, -100])
+def test_silu_with_a_gradient_of_any_size(exponent):
+    numbers = every_finite(torch.bfloat16)[::7]
+    upstream = torch.full_like(numbers, 2.0**exponent)
+    assert Reference(x * sigma(x), x, numbers).backward_errors(ACTIVATIONS["silu"].entry, upstream).max() <= HALF
+
+
+@pytest.mark.parametrize("formula", [1000 * x**2 * sigma(x), 10**9 * x * Phi(x), 10**30 * sigma(x)], ids=str)
+def test_large_constants_beside_a_decay(formula):
+    op, reference = Elementwise("large", [x], formula), Reference(formula, x, every_finite(torch.bfloat16)[::7])
+    assert reference.value_errors(op).max() <= HALF
+    assert reference.slope_errors(op).max() <= HALF
 
 
 @pytest.mark.parametrize("formula", [x * sp.exp(-sp.exp(-x)), x * sp.exp(-sp.exp(x) - x)], ids=str)
@@ -159,7 +200,8 @@ def test_pairs_hold_every_number_of_the_first_input():
     assert first.equal(every_finite(torch.float16))
     assert second.sort().values.equal(first)
     assert not second.equal(first)
-    assert paired(every_finite(torch.bfloat16), 3)[2].abs().max() <= 1
+    for other in paired(every_finite(torch.bfloat16), 3)[1:]:
+        assert other.sort().values.equal(every_finite(torch.bfloat16))
 
 
 @pytest.mark.parametrize(("dtype", "as_numpy"), [(torch.float16, "f2"), (torch.float32, "f4"), (torch.float64, "f8")])

@@ -572,6 +572,34 @@ def test_inequality_is_not_proved_equal(a, b):
     assert equal(a, b) is False
 
 
+TINY, NEAR = Float("1e-17"), Float(0.1) + Float(0.2)  # which is not 0.3
+
+DECIMALS = {
+    "a product": ("equal", ((x + 1.0) * (x + TINY), x**2 + 1.0 * x + TINY), False),
+    "a product that is right": ("equal", ((x + 0.5) * (x + 0.25), x**2 + 0.75 * x + 0.125), True),
+    "a fraction as it is written": ("equal", (1.702 * x, Rational(851, 500) * x), True),
+    "cases": ("equal", (Max(x, TINY), Max(x, 0.0)), False),
+    "neighbours": ("equal", (sigma(NEAR * x), sigma(0.3 * x)), False),
+    "of many digits": ("equal", (x * Float("0.1" + "0" * 30 + "1", 40), x / 10), False),
+    "a value": ("value_range", ((NEAR - 0.3) * x**2, x), Interval(0, oo)),
+    "neighbours that differ": ("parity", (tanh(NEAR * x) - tanh(0.3 * x), x), "odd"),  # 0 would be even
+    "an even part": ("parity", (x**3 + TINY * x**2, x), None),
+    "odd but for a constant": ("parity", (x + TINY, x), None),
+    "a limit": ("limits", (TINY * tanh(x), x), (-Rational(1, 10**17), Rational(1, 10**17))),
+    "a double zero": ("kinks", (Abs((x - NEAR) * (x - 0.3)), x), 2),
+    "turns": ("extrema", ((x - NEAR) ** 3 - (x - NEAR) * Float("1e-34"), x), 2),
+    "a bend": ("inflections", (x**3 + TINY * x**2, x), 1),
+    "a centre": ("point_symmetry", (x**3 + TINY * x**2, x), None),
+}
+"""What would come out of algebra in which decimal numbers are rounded is otherwise."""
+
+
+@pytest.mark.parametrize(("question", "arguments", "expected"), DECIMALS.values(), ids=DECIMALS)
+def test_decimals_are_not_rounded(question, arguments, expected):
+    found = getattr(analysis, question)(*arguments)
+    assert (len(found) if question in ("kinks", "extrema", "inflections") else found) == expected
+
+
 WRONG = {
     "text": ("x", x, "got 'x'"),
     "nothing": (None, x, "got None"),

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 import actlib
 from actlib import ACTIVATIONS, Elementwise
-from actlib.backends import llvm_runner, llvm_softmax
+from actlib.backends import doubles, llvm_runner, llvm_softmax, torch_runner
 from actlib.backends.vectors import BLOCK, PRIMITIVES
 from actlib.formula import source
 
@@ -166,13 +166,17 @@ def on_every_processor(kernel, out, call):
     assert torch.equal(*(r.nan_to_num(7).view(bits) for r in results))
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "numbers"),
+    [(torch.bfloat16, "single"), (torch.bfloat16, "near"), (torch.float32, "single"), (torch.float32, "double")],
+    ids=str,
+)
 @every_elementwise
-def test_bits_are_the_same_on_every_processor_with_fused_steps(activation, dtype):
+def test_bits_are_the_same_on_every_processor_with_fused_steps(activation, dtype, numbers):
     op = activation.op
     given = torch.cat([torch.linspace(-20, 20, 1001), ENDS.float()]).to(dtype)
     kind = llvm_runner.DTYPES[dtype]
-    text = llvm_runner.kernel_source(op.name, op.torch_source, kinds(op, kind), (kind,))
+    text = llvm_runner.kernel_source(op.name, op.torch_source, kinds(op, kind), (kind,), numbers)
     arguments = [given.data_ptr()] * len(op.inputs) + list(map(float, values(activation)))
     fields = "Q" * (1 + len(op.inputs)) + "d" * len(op.parameters)
     on_every_processor(
@@ -192,6 +196,18 @@ def test_rows_give_the_same_bits_on_every_processor(logarithm, backward, dtype):
     on_every_processor(
         (text, "Q" * (len(given) + 3), 1), given[0].clone(), lambda kernel, out: kernel(7, 1, length, out, *arguments)
     )
+
+
+@pytest.mark.parametrize("name", [n for n in doubles.PRIMITIVES if n not in ("damped", "where", "unless_nan", "sign")])
+def test_primitives_in_float64_are_torchs(name):
+    """To the last bits of float32, and beyond its range to as many digits."""
+    source = f"def f(x):\n    return {name}(x)\n"
+    kernel = llvm_runner.make("f", source, ("float32",), ("float32",), "double")
+    given = torch.cat([ENDS.float(), torch.linspace(-800, 800, 3001), torch.linspace(-3, 3, 1001)])
+    made = torch.empty_like(given)
+    kernel(len(given), 1, made.data_ptr(), given.data_ptr())
+    expected = torch_runner.load("f", source)(given.double()).float()
+    torch.testing.assert_close(made, expected, rtol=1.3e-7, atol=0, equal_nan=True)
 
 
 def test_functions_without_a_form_in_vectors_run_as_torch_operations():
@@ -240,9 +256,13 @@ class TestInACompiler:
         op = ACTIVATIONS["gelu"].op
         numbers = torch.randn(6, 5)
         for tensor in (numbers, numbers.T, torch.empty(0, 3)):
-            torch.library.opcheck(llvm_runner.operation(op.name, op.torch_source, 1, (0,), (True,)), (tensor,))
             torch.library.opcheck(
-                llvm_runner.operation("two", "def two(x, a):\n    return x, a*x\n", 1, (0, None), (True, False)),
+                llvm_runner.operation(op.name, op.torch_source, 1, (0,), (True,), op._numbers(torch.float32)), (tensor,)
+            )
+            torch.library.opcheck(
+                llvm_runner.operation(
+                    "two", "def two(x, a):\n    return x, a*x\n", 1, (0, None), (True, False), "single"
+                ),
                 (tensor.bfloat16(), 2.0),
             )
             actlib.softmax(tensor, 1)  # which makes the operation known

@@ -12,7 +12,15 @@ from sympy import Piecewise, symbols
 from actlib import Elementwise
 from actlib.backends import torch_runner
 from actlib.formula.primitives import Phi, expm1, phi, sigma, softplus, tanh
-from actlib.formula.source import FUNCTIONS, javascript_source, legal_names, needs_double, torch_source, triton_source
+from actlib.formula.source import (
+    FUNCTIONS,
+    half_precision,
+    javascript_source,
+    legal_names,
+    needs_double,
+    torch_source,
+    triton_source,
+)
 
 x, g, beta = symbols("x g beta", real=True)
 
@@ -151,6 +159,26 @@ def test_damping_ties_only_factors_of_the_same_variables():
 )
 def test_a_power_that_is_large_where_the_decay_loses_digits_needs_double(formula, wide):
     assert needs_double([formula]) == wide
+
+
+@pytest.mark.parametrize(
+    ("formula", "numbers"),
+    [
+        (sigma(x), ("single", "single")),
+        (x * sigma(x), ("single", "single")),
+        (1000 * x * sigma(x), ("single", "double")),
+        (g * sigma(x), ("single", "near")),
+        (x * sigma(beta * x), ("single", "near")),
+        (g * x, ("single", "single")),
+        (g * x * beta, ("single", "near")),
+        (g * Piecewise((2 * x + 3, x < 1), (0, True)), ("single", "near")),
+        ((x * sigma(beta * x)).diff(x), ("double", "double")),
+        (g * (x * sigma(x)).diff(x), ("single", "near")),
+    ],
+    ids=str,
+)
+def test_a_partner_of_other_variables_needs_range_in_half_precision(formula, numbers):
+    assert half_precision([formula]) == numbers
 
 
 def test_a_sum_of_what_decays_on_one_side_decays():

@@ -111,9 +111,8 @@ def _run(op: Elementwise, layout: str, arguments: Sequence[Tensor | float], at: 
     if elementwise.runs_kernels(arguments):
         _run_on_gpu(op, layout, arguments, at, out, order)
     else:
-        elementwise.llvm_runner().run_packed(
-            op.name, op.torch_source, arguments, at, out, order, op._machine_code, interleaved=layout == INTERLEAVED
-        )
+        given = (op.name, op.torch_source, arguments, at, out, order, op._machine_code, op.numbers(packed.dtype))
+        elementwise.llvm_runner().run_packed(*given, interleaved=layout == INTERLEAVED)
     return out
 
 
@@ -126,7 +125,8 @@ def _run_on_gpu(op, layout, arguments, at, out, order) -> None:
     arguments[at : at + 1] = parts(arguments[at], layout)
     targets = [out] if len(op.outputs) == 1 else parts(out, layout)
     step = 2 if layout == INTERLEAVED else 1
-    triton_runner.run_packed(op._kernel(kinds), arguments, kinds, targets, order, step)
+    kernel = op._kernel(kinds, op.numbers(out.dtype) != "single")
+    triton_runner.run_packed(kernel, arguments, kinds, targets, order, step)
 
 
 class _Apply(torch.autograd.Function):

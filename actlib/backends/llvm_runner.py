@@ -7,6 +7,7 @@ the body of a loop over memory, and LLVM compiles it for this processor, in some
 import ctypes
 import functools
 import hashlib
+import itertools
 import os
 import re
 import struct
@@ -18,9 +19,26 @@ import llvmlite.binding as llvm
 import torch
 from torch import Tensor
 
+from actlib.backends import doubles, vectors
 from actlib.backends.calls import SHARE, Launch, launch
 from actlib.backends.torch_runner import address, define, flatten, in_compiler, is_heard, is_plain, leader, unseen
-from actlib.backends.vectors import BLOCK, PAIRED_SIGMAS, PRIMITIVES, SIZES, STORED, Code, Memory, Vector, spread, text
+from actlib.backends.vectors import (
+    BITS,
+    BLOCK,
+    LANES,
+    PRIMITIVES,
+    SIZES,
+    STORED,
+    Code,
+    Double,
+    Mask,
+    Memory,
+    Vector,
+    absolute,
+    spread,
+    text,
+    where,
+)
 
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()
@@ -33,6 +51,12 @@ DTYPES = {getattr(torch, name): name for name in STORED if _FUSED and (name != "
 has no float16, LLVM would call functions that are not there."""
 
 NUMBER = "number"
+NEAR = 16.0
+"""Size up to which inputs are near 0, see `source.half_precision`."""
+
+BETWEEN = 2.0**-7, 2.0**5
+"""Sizes of numbers as parameters with which nothing is lost near 0."""
+
 NAN = "0x7FF8000000000000"
 
 
@@ -62,7 +86,12 @@ def can_run(source: str) -> bool:
 
 
 def kernel_source(
-    name: str, source: str, kinds: Sequence[str], outputs: Sequence[str], interleaved: int | None = None
+    name: str,
+    source: str,
+    kinds: Sequence[str],
+    outputs: Sequence[str],
+    numbers: str = "single",
+    interleaved: int | None = None,
 ) -> str:
     """A loop over memory in LLVM's language.
 
@@ -71,6 +100,8 @@ def kernel_source(
         source: Its source.
         kinds: Type of the elements of each argument, or "number".
         outputs: Type of the elements of each result.
+        numbers: What it computes in: "single" is float32, "double" is float64, and "near" float32 for inputs near 0
+            and float64 for others.
         interleaved: The first of two arguments whose elements lie in turn; so do those of two results, if there are
             two.
 
@@ -78,7 +109,9 @@ def kernel_source(
         A module as `Code.function` describes it; `data` holds the number of elements, the address of each result, and
         the address or number of each argument. What is interleaved has one address.
     """
-    function = define(name, source, PRIMITIVES | PAIRED_SIGMAS)
+    double = numbers == "double"
+    single_function = define(name, source, PRIMITIVES | vectors.PAIRED_SIGMAS)
+    double_function = define(name, source, doubles.PRIMITIVES | doubles.PAIRED_SIGMAS)
     code = Code()
     code.lines.append("%n = sub i64 %end, %begin")
     made = [(f"out{i}", kind) for i, kind in enumerate(outputs)]
@@ -89,7 +122,7 @@ def kernel_source(
         made, given = made[:1], given[: interleaved + 1] + given[interleaved + 2 :]
     for number, (place, kind) in enumerate([*made, *given], 1):
         if kind == NUMBER:
-            code.lines.append(f"%{place} = fptrunc double {code.field(number, 'double')} to float")
+            code.lines.append(f"%{place} = fmul double {code.field(number, 'double')}, 1.0")
         else:
             begin = code.add("shl i64 %begin, 1") if place in packed else "%begin"
             start = f"getelementptr {STORED[kind]}, ptr {code.field(number, 'ptr')}, i64 {begin}"
@@ -106,7 +139,11 @@ def kernel_source(
     code.lines += ["br label %begins", "begins:"]
     for place, _ in tensors:
         code.lines.append(f"%{place}_at = select i1 {few}, ptr %{place}_room, ptr %{place}")
-    numbers = {i: [_number(code, f"%in{i}")] * 2 for i, kind in enumerate(kinds) if kind == NUMBER}
+    scalars = {i: _number(code, f"%in{i}") for i, kind in enumerate(kinds) if kind == NUMBER}
+    of_scalars = None
+    if numbers == "near" and scalars:
+        within = [[absolute(v) >= BETWEEN[0], absolute(v) <= BETWEEN[1]] for v in scalars.values()]
+        of_scalars = ~functools.reduce(Mask.__and__, itertools.chain(*within))
     memory = Memory(code, [kind for _, kind in tensors], interleaved=bool(packed))
     size = code.add(f"select i1 {few}, i64 {BLOCK}, i64 %n")
     last = code.add(f"sub i64 {size}, {BLOCK}")
@@ -120,20 +157,43 @@ def kernel_source(
                     code.add(f"add i64 {at}, {code.add(f'add i64 {at}, {block * BLOCK}')}") if place in packed else at
                 )
                 memory.fetch(kind, f"%{place}_at", ahead, to_write=place.startswith("out"))
-        values = dict(numbers)
+        loaded = {}
         for i, kind in enumerate(kinds):
             if i == interleaved:
-                values[i], values[i + 1] = memory.load_interleaved(kind, f"%in{i}_at", at)
-            elif i not in values:
-                values[i] = memory.load(kind, f"%in{i}_at", at)
-        results = [function(*arguments) for arguments in zip(*(values[i] for i in range(len(kinds))), strict=True)]
-        results = zip(*results, strict=True) if len(outputs) > 1 else [results]
-        results = [[v if isinstance(v, Vector) else Vector(code, text(v)) for v in row] for row in results]
-        if "out0" in packed:
-            memory.store_interleaved(results, outputs[0], "%out0_at", at)
-            return
-        for i, (row, kind) in enumerate(zip(results, outputs, strict=True)):
-            memory.store(row, kind, f"%out{i}_at", at)
+                loaded[i], loaded[i + 1] = memory.load_interleaved(kind, f"%in{i}_at", at)
+            elif i not in loaded and kind != NUMBER:
+                loaded[i] = memory.load(kind, f"%in{i}_at", at)
+
+        def compute(vector):
+            """Two vectors a result, computed in such vectors."""
+            code.vector = vector
+            given = ([scalars[i]] * 2 if kind == NUMBER else loaded[i] for i, kind in enumerate(kinds))
+            given = [[v.to(vector) for v in values] for values in given]
+            function = double_function if vector is Double else single_function
+            results = [function(*arguments) for arguments in zip(*given, strict=True)]
+            results = zip(*results, strict=True) if len(outputs) > 1 else [results]
+            as_vector = lambda v: v if isinstance(v, Vector) else vector(code, text(v, vector))
+            made = [[as_vector(v).to(Vector) for v in values] for values in results]
+            code.vector = Vector
+            return made
+
+        def store(results):
+            if "out0" in packed:
+                memory.store_interleaved(results, outputs[0], "%out0_at", at)
+                return
+            for i, (values, kind) in enumerate(zip(results, outputs, strict=True)):
+                memory.store(values, kind, f"%out{i}_at", at)
+
+        results = compute(Double if double else Vector)
+        store(results)
+        if numbers == "near":
+            far = [_far([values[half] for values in loaded.values()], of_scalars) for half in range(2)]
+            any_far = code.call(f"vector.reduce.or.v{LANES}i1", "i1", (BITS, (far[0] | far[1]).name))
+            again, done = code.name(), code.name()
+            code.lines += [f"br i1 {any_far}, label %{again}, label %{done}", f"{again}:"]
+            pairs = zip(results, compute(Double), strict=True)
+            store([[where(m, b, a) for m, a, b in zip(far, *pair, strict=True)] for pair in pairs])
+            code.lines += [f"br label %{done}", f"{done}:"]
 
     code.loop(size, BLOCK, body)
     code.lines += [f"br i1 {few}, label %bring_back, label %ends", "bring_back:"]
@@ -143,10 +203,16 @@ def kernel_source(
     return code.function()
 
 
-def _number(code: Code, name: str) -> Vector:
+def _far(inputs: Sequence[Vector], of_scalars: Mask | None) -> Mask:
+    """The lanes in which an input is not near 0, or all if a number is not."""
+    beyond = [~(absolute(v) <= NEAR) for v in inputs]
+    return functools.reduce(Mask.__or__, beyond if of_scalars is None else [*beyond, of_scalars])
+
+
+def _number(code: Code, name: str) -> Double:
     """A number in all lanes; every NaN as the one whose lower half is 0."""
-    is_number = code.add(f"fcmp ord float {name}, 0.0")
-    return Vector(code, spread(code, "float", code.add(f"select i1 {is_number}, float {name}, float {NAN}")))
+    is_number = code.add(f"fcmp ord double {name}, 0.0")
+    return Double(code, spread(code, "double", code.add(f"select i1 {is_number}, double {name}, double {NAN}")))
 
 
 def _copy(code: Code, target: str, source: str, size: int) -> None:
@@ -269,13 +335,13 @@ KERNELS: WeakValueDictionary[tuple, Kernel] = WeakValueDictionary()
 """All that somebody has: machine code takes megabytes, and goes with the last function that runs it."""
 
 
-def make(name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...]) -> Kernel:
+def make(name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...], numbers: str = "single") -> Kernel:
     """The kernel of a generated torch function, for arguments and results of the given kinds."""
-    key = (name, source, kinds, outputs)
+    key = (name, source, kinds, outputs, numbers)
     kernel = KERNELS.get(key)
     if kernel is None:
         fields = "Q" * len(outputs) + "".join("d" if kind == NUMBER else "Q" for kind in kinds)
-        kernel = KERNELS[key] = Kernel(kernel_source(name, source, kinds, outputs), fields, unit=64)
+        kernel = KERNELS[key] = Kernel(kernel_source(name, source, kinds, outputs, numbers), fields, unit=64)
     return kernel
 
 
@@ -287,11 +353,12 @@ def run(
     shape: torch.Size,
     dtypes: Sequence[torch.dtype],
     kernels: dict[tuple, Kernel] | None = None,
+    numbers: str = "single",
 ) -> list[Tensor]:
     """Runs a generated torch function as a kernel, on ordinary CPU tensors.
 
-    Arguments and results are those of `torch_runner.run`; they are computed in float32. What has been compiled is kept
-    in `kernels`, by kinds and types.
+    Arguments and results are those of `torch_runner.run`; they are computed in `numbers`, as `kernel_source` takes
+    them. What has been compiled is kept in `kernels`, by kinds and types.
     """
     like = leader(arguments, shape)
     outputs = [torch.empty_like(like) if d == like.dtype else torch.empty_like(like, dtype=d) for d in dtypes]
@@ -305,18 +372,18 @@ def run(
             kept.append(argument)
         kinds.append(DTYPES[argument.dtype] if isinstance(argument, Tensor) else NUMBER)
         given.append(address(argument) if isinstance(argument, Tensor) else argument)
-    kernel = _made(name, source, tuple(kinds), tuple(dtypes), kernels)
+    kernel = _made(name, source, tuple(kinds), tuple(dtypes), kernels, numbers)
     threads = min(torch.get_num_threads(), 1 + count // SHARE)
     kernel(count, threads, *[out.data_ptr() for out in outputs], *given)
     return outputs
 
 
-def _made(name, source, kinds, dtypes, kernels: dict[tuple, Kernel] | None) -> Kernel:
+def _made(name, source, kinds, dtypes, kernels: dict[tuple, Kernel] | None, numbers: str) -> Kernel:
     """What `make` makes, kept in `kernels`."""
     key = (*kinds, *dtypes)
     kernel = None if kernels is None else kernels.get(key)
     if kernel is None:
-        kernel = make(name, source, kinds, tuple(DTYPES[d] for d in dtypes))
+        kernel = make(name, source, kinds, tuple(DTYPES[d] for d in dtypes), numbers)
         if kernels is not None:
             kernels[key] = kernel
     return kernel
@@ -326,10 +393,11 @@ def launch_of(
     name: str,
     source: str,
     inputs: int,
-    numbers: int,
+    parameters: int,
     dtype: torch.dtype,
     like: Sequence[int | None],
     kernels: dict[tuple, Kernel],
+    numbers: str,
 ) -> Launch | None:
     """What runs a generated torch function on dense CPU tensors of one type and shape, and on numbers.
 
@@ -337,17 +405,18 @@ def launch_of(
         name: Name of the function.
         source: Its source.
         inputs: How many tensors it takes.
-        numbers: How many numbers follow.
+        parameters: How many numbers follow.
         dtype: Type of the tensors. None is returned where kernels do not read it.
         like: For each result, which of the tensors has its type; None for float32.
         kernels: Where what is compiled is kept.
+        numbers: What it computes in, as `kernel_source` takes it.
     """
     if dtype not in DTYPES:
         return None
-    kinds = (DTYPES[dtype],) * inputs + (NUMBER,) * numbers
+    kinds = (DTYPES[dtype],) * inputs + (NUMBER,) * parameters
     dtypes = tuple(torch.float32 if k is None else dtype for k in like)
-    kernel = _made(name, source, kinds, dtypes, kernels)
-    return launch(kernel, inputs, numbers, [None if d == dtype else d for d in dtypes])
+    kernel = _made(name, source, kinds, dtypes, kernels, numbers)
+    return launch(kernel, inputs, parameters, [None if d == dtype else d for d in dtypes])
 
 
 def _laid_out(argument: Tensor, order: Tensor) -> Tensor | float:
@@ -366,6 +435,7 @@ def run_packed(
     out: Tensor,
     order: Tensor,
     kernels: dict[tuple, Kernel],
+    numbers: str,
     *,
     interleaved: bool,
 ) -> None:
@@ -379,6 +449,7 @@ def run_packed(
         out: A contiguous tensor that is written into; of twice the width for two results.
         order: A contiguous tensor of the shape of each of them.
         kernels: What has been compiled, by kinds and types.
+        numbers: What it computes in, as `kernel_source` takes it.
         interleaved: Whether the two lie in turn; else they are the halves of each row.
     """
     kinds, given = [], []
@@ -401,7 +472,7 @@ def run_packed(
     if kernel is None:
         made = make_packed if by_row or interleaved else make
         options = (at, interleaved) if by_row or interleaved else ()
-        kernel = kernels[key] = made(name, source, tuple(kinds), outputs, *options)
+        kernel = kernels[key] = made(name, source, tuple(kinds), outputs, numbers, *options)
     threads = min(torch.get_num_threads(), 1 + count // SHARE)
     if by_row:
         kernel(count // width, threads, *targets, *given, width)
@@ -410,13 +481,13 @@ def run_packed(
 
 
 def make_packed(
-    name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...], at: int, interleaved: bool
+    name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...], numbers: str, at: int, interleaved: bool
 ) -> Kernel:
     """The kernel of a generated torch function of which the argument `at` and the next share a tensor."""
-    key = (name, source, kinds, outputs, at, interleaved)
+    key = (name, source, kinds, outputs, numbers, at, interleaved)
     kernel = KERNELS.get(key)
     if kernel is None:
-        text = kernel_source(name, source, kinds, outputs, at if interleaved else None)
+        text = kernel_source(name, source, kinds, outputs, numbers, at if interleaved else None)
         fields = ["Q"] * len(outputs) + ["d" if kind == NUMBER else "Q" for kind in kinds]
         if interleaved:  # two tensors have one address
             del fields[len(outputs) + at], fields[1 : len(outputs)]
@@ -478,7 +549,12 @@ def serves_compilers(arguments: Sequence[Tensor | float]) -> bool:
 
 @functools.cache
 def operation(
-    name: str, source: str, inputs: int, like: tuple[int | None, ...], tensors: tuple[bool, ...]
+    name: str,
+    source: str,
+    inputs: int,
+    like: tuple[int | None, ...],
+    tensors: tuple[bool, ...],
+    numbers: str,
 ) -> Callable[..., Tensor | tuple[Tensor, ...]]:
     """`run` as an operation that compilers leave alone.
 
@@ -488,12 +564,13 @@ def operation(
         inputs: How many of its arguments, from the first on, have the shape of the results; the rest are parameters.
         like: For each result the argument whose type it has; None for float32.
         tensors: Which of the arguments are tensors; the others are numbers.
+        numbers: What it computes in.
 
     Returns:
         A function of the arguments. It returns a tensor, or a tuple of several.
     """
     # Of the same name in every process, since torch keeps compiled graphs in files.
-    digest = hashlib.sha256(repr((source, inputs, like, tensors)).encode()).hexdigest()
+    digest = hashlib.sha256(repr((source, inputs, like, tensors, numbers)).encode()).hexdigest()
     unique = f"{re.sub('[^A-Za-z0-9_]', '', name)}_{digest[:12]}"
     kernels = {}
 
@@ -501,7 +578,7 @@ def operation(
         return [torch.float32 if k is None else arguments[k].dtype for k in like]
 
     def compute(*arguments):
-        results = run(name, source, arguments, arguments[inputs - 1].shape, types(arguments), kernels)
+        results = run(name, source, arguments, arguments[inputs - 1].shape, types(arguments), kernels, numbers)
         return results[0] if len(results) == 1 else tuple(results)
 
     def shapes(*arguments):

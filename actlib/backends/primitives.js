@@ -18,6 +18,11 @@ export function Phi(x) {
     return x > 0 ? 1 - tail : tail;
 }
 
+export function Phi_tail(x) {
+    const y = Math.SQRT1_2 * absolute(x);
+    return y <= 0.46875 ? Phi(-absolute(x)) * exp(y * y) : 0.5 * scaledTail(y);
+}
+
 export function phi(x) {
     return 0.3989422804014327 * gaussian(absolute(x), 0.5);
 }

@@ -443,12 +443,18 @@ def softplus(x):
 def Phi(x):
     if x.dtype == torch.float64:
         return torch.special.erfc(x * -math.sqrt(0.5)) * 0.5  # not 1 + erf, which loses all its digits below -5.5
+    tail = torch.exp(x * x * -0.5) * Phi_tail(x)
+    return where(x > 0, 1 - tail, tail)
+
+
+def Phi_tail(x):
+    if x.dtype == torch.float64:
+        return torch.special.erfcx(x.abs() * math.sqrt(0.5)) * 0.5
     u = 1 / (1 + PHI_SCALE * x.abs())
     p = torch.full_like(u, PHI_TAIL[-1])
     for coefficient in PHI_TAIL[-2::-1]:
         p = p * u + coefficient
-    tail = torch.exp(x * x * -0.5) * (u * p)
-    return where(x > 0, 1 - tail, tail)
+    return u * p
 
 
 def phi(x):
@@ -515,6 +521,7 @@ PRIMITIVES = {
     "sigma": sigma,
     "softplus": softplus,
     "Phi": Phi,
+    "Phi_tail": Phi_tail,
     "phi": phi,
     "tanh": torch.tanh,
     "expm1": expm1,

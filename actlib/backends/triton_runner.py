@@ -202,16 +202,21 @@ def phi(x):
 
 
 _horner = functools.reduce(lambda p, c: f"({p} * u + {c})", map(repr, PHI_TAIL[-2::-1]), repr(PHI_TAIL[-1]))
-Phi = load(
-    "Phi",
+Phi_tail = load(
+    "Phi_tail",
     f"""@triton.jit
-def Phi(x):
+def Phi_tail(x):
     u = 1.0 / (1.0 + {PHI_SCALE} * tl.abs(x))
-    tail = tl.exp(x * x * -0.5) * u * {_horner}
-    return tl.where(x > 0, 1.0 - tail, tail)
+    return u * {_horner}
 """,
     {"triton": triton, "tl": tl},
 )
+
+
+@triton.jit
+def Phi(x):
+    tail = tl.exp(x * x * -0.5) * Phi_tail(x)
+    return tl.where(x > 0, 1.0 - tail, tail)
 
 
 @triton.jit
@@ -307,7 +312,7 @@ PRIMITIVES = {
     **{
         f.__name__: f
         for f in (sigma, softplus, Phi, phi, tanh, expm1, exp, log, sqrt, sin, cos, erf, absolute, sign)
-        + (sinh, cosh, atan, asinh, cosatan)
+        + (sinh, cosh, atan, asinh, cosatan, Phi_tail)
         + (damped, where, both, either, unless_nan, square, cube, power)
     },
 }

@@ -17,7 +17,7 @@ LANES = 16
 BLOCK = 2 * LANES
 """Numbers that a loop takes at a time, as two vectors."""
 
-FLOATS, DOUBLES, INTS, BITS = (f"<{LANES} x {kind}>" for kind in ("float", "double", "i32", "i1"))
+FLOATS, DOUBLES, INTS, LONGS, BITS = (f"<{LANES} x {kind}>" for kind in ("float", "double", "i32", "i64", "i1"))
 
 AHEAD = 4096
 """Bytes. Processors look ahead by themselves, but few of them beyond the end of a page of memory."""
@@ -32,6 +32,7 @@ class Code:
     """The instructions of a function, in the order in which they are written."""
 
     def __init__(self):
+        self.vector: type[Vector] = Vector  # what numbers are computed in
         self.entry: list[str] = []  # room on the stack is made once, before all loops
         self.lines: list[str] = []
         self.declared: set[str] = set()
@@ -113,6 +114,7 @@ class Vector:
     """A float32 number in each lane."""
 
     __hash__ = None  # equality is lane by lane
+    kind, element, ints, suffix = FLOATS, "float", INTS, "f32"
 
     def __init__(self, code: Code, name: str):
         self.code, self.name = code, name
@@ -142,7 +144,7 @@ class Vector:
         return self._combined("fdiv", other, self)
 
     def __neg__(self):
-        return Vector(self.code, self.code.add(f"fneg {FLOATS} {self.name}"))
+        return type(self)(self.code, self.code.add(f"fneg {self.kind} {self.name}"))
 
     def __lt__(self, other):
         return self._compared("olt", other)
@@ -162,12 +164,26 @@ class Vector:
     def __ne__(self, other):
         return self._compared("une", other)
 
+    def to(self, vector: "type[Vector]") -> "Vector":
+        """The same numbers in vectors of a type, rounded to it."""
+        if type(self) is vector:
+            return self
+        step = "fpext" if vector is Double else "fptrunc"
+        return vector(self.code, self.code.add(f"{step} {self.kind} {self.name} to {vector.kind}"))
+
     def _combined(self, operation, a, b):
         # Of a product and a sum, the processor may make one step, rounded once.
-        return Vector(self.code, self.code.add(f"{operation} contract {FLOATS} {text(a)}, {text(b)}"))
+        a, b = (text(v, type(self)) for v in (a, b))
+        return type(self)(self.code, self.code.add(f"{operation} contract {self.kind} {a}, {b}"))
 
     def _compared(self, relation, other):
-        return Mask(self.code, self.code.add(f"fcmp {relation} {FLOATS} {self.name}, {text(other)}"))
+        return Mask(self.code, self.code.add(f"fcmp {relation} {self.kind} {self.name}, {text(other, type(self))}"))
+
+
+class Double(Vector):
+    """A float64 number in each lane."""
+
+    kind, element, ints, suffix = DOUBLES, "double", LONGS, "f64"
 
 
 def repeated(kind: str, value: str | int) -> str:
@@ -175,12 +191,13 @@ def repeated(kind: str, value: str | int) -> str:
     return f"<{', '.join([f'{kind} {value}'] * LANES)}>"
 
 
-def text(value: Vector | float) -> str:
-    """The name of a vector; a number as a constant, rounded to float32."""
+def text(value: Vector | float, vector: type[Vector] = Vector) -> str:
+    """The name of a vector; a number as a constant, rounded to the type of such vectors."""
     if isinstance(value, Vector):
         return value.name
-    (bits,) = struct.unpack(">Q", struct.pack(">d", ctypes.c_float(value).value))
-    return repeated("float", f"0x{bits:016X}")
+    number = ctypes.c_float(value).value if vector is Vector else float(value)
+    (bits,) = struct.unpack(">Q", struct.pack(">d", number))
+    return repeated(vector.element, f"0x{bits:016X}")
 
 
 def spread(code: Code, kind: str, value: str, lanes: int = LANES) -> str:
@@ -350,12 +367,12 @@ def _rounded_up(value: Vector) -> str:
 
 
 def _bits(x: Vector) -> str:
-    return x.code.add(f"bitcast {FLOATS} {x.name} to {INTS}")
+    return x.code.add(f"bitcast {x.kind} {x.name} to {x.ints}")
 
 
 def _intrinsic(name: str, x: Vector, *others: Vector | float) -> Vector:
-    arguments = [(FLOATS, text(v)) for v in (x, *others)]
-    return Vector(x.code, x.code.call(f"{name}.v{LANES}f32", FLOATS, *arguments))
+    arguments = [(x.kind, text(v, type(x))) for v in (x, *others)]
+    return type(x)(x.code, x.code.call(f"{name}.v{LANES}{x.suffix}", x.kind, *arguments))
 
 
 def fma(a: Vector, b: Vector | float, c: Vector | float) -> Vector:
@@ -378,7 +395,9 @@ def signed(x: Vector, by: Vector) -> Vector:
 
 def where(condition, value, other):
     code = condition.code
-    return Vector(code, code.add(f"select {BITS} {condition.name}, {FLOATS} {text(value)}, {FLOATS} {text(other)}"))
+    vector = next((type(v) for v in (value, other) if isinstance(v, Vector)), code.vector)
+    value, other = (f"{vector.kind} {text(v, vector)}" for v in (value, other))
+    return vector(code, code.add(f"select {BITS} {condition.name}, {value}, {other}"))
 
 
 def _parts(x: Vector, bias: int = 0, sign: int = 1) -> tuple[Vector, str]:
@@ -571,17 +590,26 @@ def phi(x):
 
 def Phi(x):
     a = _within(x)
+    tail = _scaled_tail(a, 2.0**-RAISED) * _bell(a)
+    return where(x > 0, 1 - tail, tail)
+
+
+def Phi_tail(x):
+    return _scaled_tail(absolute(x))
+
+
+def _scaled_tail(a: Vector, scale: float = 1.0) -> Vector:
+    """Phi(-a) exp(a^2 / 2) times a power of two, for a >= 0."""
     d = fma(a, PHI_SCALE, 1)
     u = 1 / d
-    coefficients = [c * 2.0**-RAISED for c in PHI_TAIL]
+    coefficients = [c * scale for c in PHI_TAIL]
     p = fma(u, coefficients[-1], coefficients[-2])
     for coefficient in coefficients[-3::-1]:
         p = fma(p, u, coefficient)
     tail = u * p
     # u p(u) magnifies an error of u about twice: what u was rounded by, and d before it, is taken back.
     off = fma(-u, fma(a, PHI_SCALE, 1 - d), fma(-u, d, 1))
-    tail = fma(tail, off * 2, tail) * _bell(a)
-    return where(x > 0, 1 - tail, tail)
+    return fma(tail, off * 2, tail)
 
 
 def _within(x: Vector) -> Vector:
@@ -620,7 +648,7 @@ def cube(x):
 PRIMITIVES = {
     f.__name__: f
     for f in (sigma, softplus, Phi, phi, tanh, expm1, exp, log, sqrt, absolute, sign)
-    + (sinh, cosh, atan, asinh, cosatan)
+    + (sinh, cosh, atan, asinh, cosatan, Phi_tail)
     + (damped, where, unless_nan, square, cube)
 }
 """Those that have a form in vectors. A formula with another function runs as torch operations."""

@@ -258,7 +258,8 @@ def elementary(expr: Expr) -> Expr:
 def stable(expr: Expr) -> Expr:
     """The formula in primitives: schoolbook forms that break in floating point are recognised and replaced.
 
-    Covers tanh, sech, sinh, cosh, asinh, atan, erfc and 1 + erf, 1/(1 + e^u), e^u/(1 + e^u), log(1 + e^u) and e^u - 1.
+    Covers tanh, sech, sinh, cosh, asinh, atan, erfc and 1 + erf, 1/(1 + e^u), e^u/(1 + e^u), log(1 + e^u), e^u - 1
+    and 1 + expm1(u).
     Maximum, minimum and step become cases; where two cases meet, the constant one wins, so that the slope of max(x, 0)
     at 0 is 0.
     """
@@ -371,12 +372,14 @@ def _logistic(expr: Expr) -> Expr:
 
 
 def _without_cancellation(total: Expr) -> Expr:
-    """c e^u - c becomes c expm1(u); c + c erf(u) becomes 2c Phi(sqrt(2) u)."""
+    """c e^u - c becomes c expm1(u), c + c expm1(u) becomes c e^u, and c + c erf(u) becomes 2c Phi(sqrt(2) u)."""
     constant = sp.Add(*(t for t in total.args if t.is_number))
     for term in total.args:
         c, rest = term.as_coeff_Mul()
         if isinstance(rest, sp.exp) and c == -constant:
             return total - term - constant + c * expm1(rest.exp)
+        if isinstance(rest, expm1) and c == constant:
+            return total - term - constant + c * sp.exp(rest.args[0])
         if isinstance(rest, sp.erf) and abs(c) == abs(constant):
             return total - term - constant + 2 * constant * Phi(sqrt(2) * rest.args[0] * c / constant)
     return total

@@ -9,6 +9,9 @@ floating point computes infinity times zero, which is NaN. Exponential decay bea
 ``damped(factor, by)`` says just that: ``factor * by``, but 0 where ``by`` has reached 0. NaN still gives NaN, since
 then ``by`` is NaN itself: only factors whose variables all occur in ``by`` are tied to it.
 
+Only what grows no faster than a power is tied so. Where an exponential grows and another decays, as in sinh(x)
+sigma(-x), their exponents are added before one of them is taken (`exponents.joined`), and all is computed in double.
+
 That mends the infinities and not the digits. Next to -100, sigma(x) has few bits left in float32, or none, while
 x^3 sigma(x) is an ordinary number still. A formula in which a power is so large beside the decay is computed in double
 precision (`needs_double`), which is wide enough for every power up to 96.
@@ -28,6 +31,7 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.printing.precedence import precedence
 from sympy.printing.str import StrPrinter
 
+from actlib.formula.exponents import damped, degree, horner, joined, strains
 from actlib.formula.primitives import (
     Phi,
     Primitive,
@@ -48,7 +52,7 @@ from actlib.formula.primitives import (
 __all__ = [
     "check",
     "check_size",
-    "guarded",
+    "half_precision",
     "javascript_source",
     "legal_names",
     "needs_double",
@@ -58,7 +62,7 @@ __all__ = [
 
 FUNCTIONS = (
     *("sigma", "softplus", "Phi", "phi", "tanh", "expm1"),
-    *("sinh", "cosh", "atan", "asinh", "cosatan"),
+    *("sinh", "cosh", "atan", "asinh", "cosatan", "Phi_tail"),
     *("exp", "log", "sqrt", "sin", "cos", "erf", "absolute", "sign"),
     *("damped", "where", "unless_nan", "square", "cube", "power"),
 )
@@ -108,21 +112,19 @@ JAVASCRIPT_WORDS = (
 """What no variable of a JavaScript module may be called."""
 
 
-class damped(Function):
-    """factor * by, but 0 where by has decayed to 0."""
-
-    nargs = 2
-
-
 class unless_nan(Function):
     """value, but NaN where x is NaN."""
 
     nargs = 2
 
 
-def torch_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr]) -> str:
-    """Source of a torch function of the given name: one argument an input, one result an output."""
-    names, temporaries, results = _prepare(inputs, outputs)
+def torch_source(name: str, inputs: Sequence[Symbol], outputs: Sequence[Expr], *, guarded: bool = False) -> str:
+    """Source of a torch function of the given name: one argument an input, one result an output.
+
+    Guarded, it takes each case of a harmless number where it does not hold. Torch differentiates all cases and
+    multiplies by 0 those that do not hold: an infinite slope would become NaN.
+    """
+    names, temporaries, results = _prepare(inputs, outputs, guarded=guarded)
     printer = _Printer()
     lines = [f"def {name}({', '.join(names)}):"]
     lines += [f"    {symbol} = {printer.doprint(expr)}" for symbol, expr in temporaries]
@@ -294,46 +296,89 @@ def _shown(expr: Basic) -> str:
 def needs_double(outputs: Sequence[Expr]) -> bool:
     """Whether float32 has too narrow a range: a growing factor is large where the decaying one loses its last bits.
 
+    So it has where an exponential grows beside what decays, or beside a power that vanishes.
+
     Below 2^-126 float32 has ever fewer bits, down to 2^-149. What is tied to a factor that has come so far multiplies
     the loss, and 16-bit formats see it from some ten thousand on. A factor that decays as exp(-x) is there at 90,
     exp(-x^2 / 2) at 13: so it is by its degree, compared with that of the exponent, that a factor is judged.
     """
-    tied = set().union(*(_tied(stable(e)).atoms(damped) for e in outputs))
-    return any(_is_steep(*part.args) for part in tied)
+    if any(joined(e) != e for e in (_together(stable(e)) for e in outputs)):
+        return True
+    tied = [_tied(stable(e)) for e in outputs]
+    if any(map(strains, tied)):
+        return True
+    return any(_is_steep(*part.args) for part in set().union(*(e.atoms(damped) for e in tied)))
+
+
+def half_precision(outputs: Sequence[Expr]) -> tuple[str, str]:
+    """In what numbers results in float16 and in bfloat16 are computed, of a formula that does not need double itself.
+
+    "single" is float32, "double" is float64, and "near" is float32 where all inputs are near 0 and float64 elsewhere.
+    What float32 has lost to underflow, or to overflow, a partner of any size brings back: bfloat16 has numbers of such
+    size, float16 has not. A loss of 2^-150 is seen in bfloat16 when it is made 2^13 times larger. And where terms
+    cancel in two variables, pairs of 16-bit numbers come nearer to the zero than float32 can tell.
+    """
+    tied = [_tied(stable(e)) for e in outputs]
+    if any(_cancels_in_two(total) for e in tied for total in e.atoms(sp.Add)):
+        return "double", "double"
+    if any(map(_has_large_number, tied)):
+        return "single", "double"
+    return "single", "near" if any(map(_has_partners, tied)) else "single"
+
+
+def _cancels_in_two(total: Expr) -> bool:
+    return len(total.free_symbols) > 1 and any(len(f.free_symbols) > 1 for f in total.atoms(*EXPONENTIAL))
+
+
+def _has_partners(expr: Expr) -> bool:
+    """Whether a decay meets a factor of other variables, or three factors meet: two may underflow before the third."""
+    if expr.is_Mul or isinstance(expr, damped):
+        factors = [f for a in expr.args for f in Mul.make_args(a)]
+        if len(expr.free_symbols) > 1 and (_factors(expr) > 2 or any(f.atoms(*DECAYING) for f in factors)):
+            return True
+    return any(map(_has_partners, expr.args))
+
+
+def _has_large_number(expr: Expr) -> bool:
+    """Whether a decay is multiplied by a number that would show what it has lost."""
+    if expr.is_Mul and expr.atoms(*DECAYING) and any(f.is_number and abs(f) > LARGE for f in expr.args):
+        return True
+    return any(map(_has_large_number, expr.args))
+
+
+def _factors(expr: Expr) -> int:
+    """How many factors meet in a product, cases and sums within it looked into."""
+    if expr.is_Mul or isinstance(expr, damped):
+        return sum(map(_factors, expr.args))
+    if expr.is_Add or isinstance(expr, Piecewise):
+        return max(map(_factors, expr.args if expr.is_Add else [value for value, _ in expr.args]))
+    if expr.is_Pow and expr.exp.is_Integer and expr.base != sp.E:
+        return abs(int(expr.exp)) * _factors(expr.base)
+    return 0 if expr in (0, 1, -1) else 1
 
 
 def _is_steep(factor: Expr, by: Expr) -> bool:
     raised = [e for e in by.atoms(sp.exp, *_EXPONENTS) if e.free_symbols]
     for symbol in factor.free_symbols:
-        degrees = [(_EXPONENTS.get(e.func, 1) * _degree(e.args[0], symbol), e) for e in raised if e.has(symbol)]
+        degrees = [(_EXPONENTS.get(e.func, 1) * degree(e.args[0], symbol), e) for e in raised if e.has(symbol)]
         if degrees:
-            degree, slowest = max(degrees, key=lambda d: d[0])
+            highest, slowest = max(degrees, key=lambda d: d[0])
             # Of softplus a logarithm is taken, which costs a bit more.
-            most = max(1 if isinstance(slowest, softplus) else 2, 2 * degree - 1)
+            most = max(1 if isinstance(slowest, softplus) else 2, 2 * highest - 1)
             sums = (f for f in Mul.make_args(by) if f.is_Add)
-            if _degree(Mul(factor, *sums), symbol) > most:
+            if degree(Mul(factor, *sums), symbol) > most:
                 return True
     return False
 
 
+LARGE = 8
+"""A number beyond which a factor of a decay brings the loss of bits into view."""
+
+DECAYING = (sp.exp, sigma, softplus, Phi, phi)
+EXPONENTIAL = (*DECAYING, tanh, expm1)
+
 _EXPONENTS = {sigma: 1, softplus: 1, Phi: 2, phi: 2, tanh: 1, expm1: 1}
 """Degree, in the argument, of the exponent by which a function decays."""
-
-
-def _degree(expr: Expr, symbol: Symbol) -> Expr:
-    """The power of a symbol that a formula grows as; 0 for what is bounded, or grows or decays otherwise."""
-    if expr == symbol:
-        return sp.Integer(1)
-    if expr.is_Mul:
-        return sp.Add(*(_degree(a, symbol) for a in expr.args))
-    if expr.is_Add or isinstance(expr, Piecewise):
-        terms = expr.args if expr.is_Add else [value for value, _ in expr.args]
-        return max((_degree(t, symbol) for t in terms), default=sp.Integer(0))
-    if expr.is_Pow and expr.exp.is_Rational:
-        return _degree(expr.base, symbol) * expr.exp
-    if isinstance(expr, (sp.Abs, softplus, damped)):
-        return _degree(expr.args[0], symbol)
-    return sp.Integer(0)
 
 
 def legal_names(symbols: Sequence[Symbol], words: Sequence[str] = PYTHON_WORDS) -> list[str]:
@@ -350,14 +395,14 @@ def legal_names(symbols: Sequence[Symbol], words: Sequence[str] = PYTHON_WORDS) 
 
 
 def _prepare(
-    inputs: Sequence[Symbol], outputs: Sequence[Expr], words: Sequence[str] = PYTHON_WORDS
+    inputs: Sequence[Symbol], outputs: Sequence[Expr], words: Sequence[str] = PYTHON_WORDS, *, guarded: bool = False
 ) -> tuple[list[str], list[tuple[Symbol, Expr]], list[Expr]]:
     """Names of the inputs, named subexpressions and results, ready to print."""
     for expr in outputs:
         _check_parts(stable(expr), expr)
     names = legal_names(inputs, words)
     rename = {symbol: Symbol(name, real=True) for symbol, name in zip(inputs, names, strict=True)}
-    steps = (_tied, _distributed, _decimal, _multiplied)
+    steps = (_tied, *((_guarded,) if guarded else ()), _distributed, _decimal, _multiplied)
     exprs = [functools.reduce(lambda e, step: step(e), steps, stable(e).xreplace(rename)) for e in outputs]
     free = (Symbol(f"t{i}", real=True) for i in range(10**6))
     temporaries, results = sp.cse(exprs, symbols=free)
@@ -370,8 +415,11 @@ def _prepare(
 
 def _tied(expr: Expr) -> Expr:
     """The formula in the form in which it rounds well, each growing factor tied to what decays."""
-    steps = (_one_fraction, _factored, _merged, _balanced, _pass_nan, _damp)
-    return functools.reduce(lambda e, step: step(e), steps, expr)
+    return _damp(_pass_nan(_balanced(joined(_together(expr)))))
+
+
+def _together(expr: Expr) -> Expr:
+    return _factored(_one_fraction(expr))
 
 
 def _in_short_lines(expr: Expr, free: Iterator[Symbol], lines: list[tuple[Symbol, Expr]]) -> Expr:
@@ -403,12 +451,8 @@ def _in_short_lines(expr: Expr, free: Iterator[Symbol], lines: list[tuple[Symbol
     return shortened(expr)[0]
 
 
-def guarded(expr: Expr) -> Expr:
-    """The formula, each case of it taken of a harmless number where it does not hold.
-
-    Torch differentiates all cases and multiplies by 0 those that do not hold: an infinite slope would become NaN.
-    """
-    return stable(expr).replace(lambda e: isinstance(e, Piecewise), _guard_cases).replace(sp.ITE, _either)
+def _guarded(expr: Expr) -> Expr:
+    return expr.replace(lambda e: isinstance(e, Piecewise), _guard_cases).replace(sp.ITE, _either)
 
 
 def _either(condition: Basic, then: Basic, otherwise: Basic) -> Basic:
@@ -436,6 +480,7 @@ _HARMLESS = tuple(map(sp.Rational, ("0", "1", "-1", "1/2", "-1/2", "2", "-2")))
 def _is_regular(expr: Expr, point: dict[Symbol, Expr]) -> bool:
     """Whether value and slopes are finite at a point, other variables being 1."""
     point = {s: sp.Integer(1) for s in expr.free_symbols} | point
+    expr = expr.replace(damped, sp.Mul).replace(unless_nan, lambda value, _: value)
     values = (e.subs(point) for e in (expr, *(derivative(expr, s) for s in expr.free_symbols)))
     return all(v.is_finite for v in values)
 
@@ -534,11 +579,7 @@ def _quotient(expr: Expr) -> Expr | None:
     above, below = sp.Poly(above, e), sp.Poly(below, e)
     shared = min(n for (n,) in above.monoms())
     coefficients = above.all_coeffs()[: above.degree() + 1 - shared]
-    return Mul(least**shared, _horner(coefficients, least), 1 / _horner(below.all_coeffs(), least))
-
-
-def _horner(coefficients: Sequence[Expr], x: Expr) -> Expr:
-    return functools.reduce(lambda total, c: c + x * total, coefficients, sp.Integer(0))
+    return Mul(least**shared, horner(coefficients, least), 1 / horner(below.all_coeffs(), least))
 
 
 def _factored(expr: Expr) -> Expr:
@@ -580,17 +621,6 @@ def _balanced(expr: Expr) -> Expr:
     return expr
 
 
-def _merged(expr: Expr) -> Expr:
-    """e^u e^v as e^(u + v) where u or v is itself exponential in size: the one may overflow before the other is 0."""
-    if not expr.args or expr.is_Boolean:
-        return expr
-    expr = expr.func(*(_merged(a) for a in expr.args))
-    raised = [f for f in expr.args if isinstance(f, sp.exp)] if expr.is_Mul else []
-    if len(raised) < 2 or not any(f.exp.has(sp.exp) for f in raised):
-        return expr
-    return Mul(*(f for f in expr.args if f not in raised), sp.exp(sp.Add(*(f.exp for f in raised)), evaluate=False))
-
-
 def _damp(expr: Expr) -> Expr:
     """Ties each growing factor of a product to the factors that decay in the same variables."""
     if not expr.args:
@@ -599,6 +629,12 @@ def _damp(expr: Expr) -> Expr:
     if not expr.is_Mul:
         return expr
     decaying = [f for f in expr.args if _decays(f)]
+    # What decays on one side and grows on the other is itself tied to what does not.
+    both_ways = [f for f in decaying if f.has(softplus) and not _bounded(f)]
+    firmly = [f for f in decaying if f not in both_ways]
+    if any(f.free_symbols <= d.free_symbols for f in both_ways for d in firmly):
+        expr = Mul(_damp(Mul(*(f for f in expr.args if f not in firmly))), *firmly, evaluate=False)
+        decaying = firmly
     tied: dict[tuple[Expr, ...], list[Expr]] = {}
     firm = [f for f in expr.args if f in decaying or _bounded(f) or _settles(f, decaying)]
     for factor in expr.args:

@@ -18,6 +18,7 @@ from actlib.formula.analysis.identities import SMOOTH, SWITCHES
 from actlib.formula.analysis.places import assert_bounded, in_order, sign_at_place
 from actlib.formula.analysis.refusals import ArgumentError, NoMethodError, UndecidedSignError
 from actlib.formula.analysis.zeros import zeros
+from actlib.formula.decimals import exact
 
 __all__ = [
     "LINE",
@@ -68,17 +69,11 @@ def expression(expr: Expr) -> Expr:
     return result
 
 
-@lru_cache(maxsize=256)
-def _exact(expr: Expr) -> Expr:
-    """The formula with the numbers that its decimals are as they are written."""
-    return sp.nsimplify(expr, rational=True) if expr.has(Float) else expr
-
-
 def checked(expr: Expr, x: Symbol) -> Expr:
     """The formula, if x is a real symbol, all parameters are real symbols, and its values are real and finite."""
     if not (isinstance(x, Symbol) and x.is_extended_real and x.is_nonnegative is None and x.is_nonpositive is None):
         raise ArgumentError(f"the variable is {x!r}; expected is a Symbol declared real=True and nothing more")
-    expr = _exact(expression(expr))
+    expr = exact(expression(expr))
     if expr.has(sp.nan, sp.zoo, oo, -oo, sp.I):
         raise ArgumentError(f"got {expr}; expected is a formula with real, finite values")
     known = SWITCHES + SMOOTH

@@ -12,6 +12,7 @@ from actlib.formula.analysis import limits as ends
 from actlib.formula.analysis.constants import absolute, compare, ordered, sign
 from actlib.formula.analysis.deadline import timed
 from actlib.formula.analysis.equality import Equality
+from actlib.formula.analysis.formulas import KNOWN
 from actlib.formula.analysis.limits import difference, one_sided
 from actlib.formula.analysis.pieces import LINE, checked, expression, piece_at, pieces, resolved, switching_functions
 from actlib.formula.analysis.refusals import ArgumentError, InfinitelyManyError, NoMethodError, NotDecidedError
@@ -19,6 +20,7 @@ from actlib.formula.analysis.results import Bound, Extremum, Kink, Point, Satura
 from actlib.formula.analysis.scaling import Scale, scale
 from actlib.formula.analysis.stretches import Cycle, N, Stretch, cuts, cycle, generic, kinks_within, point, split
 from actlib.formula.analysis.taylor import polynomial
+from actlib.formula.decimals import exact
 
 __all__ = [
     "asymptotes",
@@ -351,8 +353,9 @@ def equality_of(a: Expr, b: Expr) -> Equality:
     derivative 0 and the value 0 at 0, or is simplified to 0; cases of one real variable are compared one by one. They
     are not, if at some point the enclosure of the difference does not hold 0, or only one of them has a value. Where it
     is not known whether they have values at the same places, it is said that they are equal wherever both have one.
+    Decimal numbers are compared as the fractions that they are, but for those that an answer of these functions names.
     """
-    return equality.compared(expression(a), expression(b))
+    return equality.compared(*(exact(expression(side), KNOWN) for side in (a, b)))
 
 
 def equal(a: Expr, b: Expr) -> bool:
