@@ -26,7 +26,9 @@ def signature(op, kinds, pointer):
 
 
 def elementwise_report(op, order, kinds, pointer, capability, file):
-    source = ASTSource(fn=op._kernel(kinds, op._needs_double), signature=signature(op, kinds, pointer), constexprs={"BLOCK": 1024})
+    source = ASTSource(
+        fn=op._kernel(kinds, op._needs_double), signature=signature(op, kinds, pointer), constexprs={"BLOCK": 1024}
+    )
     trigonometric = bool(re.search(r"\b(sin|cos)\(", op.torch_source))
     return report(source, pointer, capability, file) | {"name": op.name, "order": order, "trigonometric": trigonometric}
 
