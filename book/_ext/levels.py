@@ -14,7 +14,7 @@ LEVELS = {1: "A few lines", 2: "A proof or a measurement", 3: "Several steps"}
 MARK = "<!--exercises-->"
 LENGTH = 130
 TITLE = re.compile(
-    r'(?P<head><div class="exercise admonition" id="(?P<label>[\w-]+)">\s*'
+    r'(?P<head><div class="exercise admonition" id="(?P<label>[\w-]+)">\s*(?:<span id="[^"]*"></span>\s*)*'
     r'<p class="admonition-title"><span class="caption-number">(?P<name>[^<]*?) ?</span>)'
 )
 
