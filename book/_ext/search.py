@@ -106,7 +106,7 @@ def collect(app, pagename, templatename, context, doctree) -> None:  # noqa: ARG
 
 
 def write(app, error) -> None:
-    """Put MiniSearch and the script beside the pages, in place of Sphinx's own index."""
+    """Put MiniSearch and the script beside the pages, as Sphinx's own index is for its next build alone."""
     if error or app.builder.format != "html":
         return
     for page in sorted(app.env.found_docs - app.search_records.pages):  # that nothing has changed since the last build
@@ -117,7 +117,6 @@ def write(app, error) -> None:
     npm.fetched(WEB, cache)
     shutil.copy(cache / "node_modules" / "minisearch" / "dist" / "umd" / "index.js", target / "minisearch.js")
     (target / "records.js").write_text(app.search_records.script(), encoding="utf-8", newline="\n")
-    pathlib.Path(app.outdir, "searchindex.js").unlink(missing_ok=True)
     logging.getLogger(__name__).info("search: %d records", len(app.search_records.records))
 
 
