@@ -12,9 +12,10 @@ from sphinx_exercise.nodes import exercise_enumerable_node, exercise_node
 FILE = "book/exercises.yml"
 LEVELS = {1: "A few lines", 2: "A proof or a measurement", 3: "Several steps"}
 MARK = "<!--exercises-->"
+LEVEL = '<span class="act-level">level {}</span>'
 LENGTH = 130
 TITLE = re.compile(
-    r'(?P<head><div class="exercise admonition" id="(?P<label>[\w-]+)">\s*'
+    r'(?P<head><div class="exercise admonition" id="(?P<label>[\w-]+)">\s*(?:<span id="[^"]*"></span>\s*)*'
     r'<p class="admonition-title"><span class="caption-number">(?P<name>[^<]*?) ?</span>)'
 )
 
@@ -24,26 +25,27 @@ def levels(root: pathlib.Path) -> dict[str, int]:
     return yaml.safe_load((root / FILE).read_text(encoding="utf-8"))
 
 
-def collect(app, pagename, templatename, context, doctree) -> None:  # noqa: ARG001
-    """Let each exercise say its level; keep what it asks for."""
-    if doctree is None:
-        return
+def mark(app, pagename, templatename, context, doctree) -> None:  # noqa: ARG001
+    """Let each exercise say its level."""
     graded = levels(pathlib.Path(app.srcdir))
-    asked = {
-        label: " ".join(text_of(child) for child in node[1:])
-        for node in doctree.findall(_is_exercise)
-        for label in [node.get("label", "")]
-    }
+    context["body"] = TITLE.sub(
+        lambda m: m["head"] + (LEVEL.format(graded[m["label"]]) if m["label"] in graded else ""),
+        context.get("body", ""),
+    )
 
-    def titled(found: re.Match) -> str:
-        label = found["label"]
-        name = found["name"] if "." in found["name"] else f"{app.env.titles[pagename].astext()}, {found['name']}"
-        app.exercises[label] = (pagename, name, asked.get(label, ""))
-        if label not in graded:
-            return found["head"]
-        return f'{found["head"]}<span class="act-level">level {graded[label]}</span>'
 
-    context["body"] = TITLE.sub(titled, context.get("body", ""))
+def exercises(app) -> dict[str, tuple[str, str, str]]:
+    """Of each exercise, by label, its page, its name there, and what it asks for."""
+    found = {}
+    for page in sorted(app.env.found_docs):
+        asked = {
+            node["label"]: " ".join(text_of(child) for child in node[1:])
+            for node in app.env.get_doctree(page).findall(_is_exercise)
+        }
+        for title in TITLE.finditer(pathlib.Path(app.outdir, f"{page}.html").read_text(encoding="utf-8")):
+            name = title["name"] if "." in title["name"] else f"{app.env.titles[page].astext()}, {title['name']}"
+            found[title["label"]] = (page, name, asked[title["label"]])
+    return found
 
 
 def _is_exercise(node: nodes.Node) -> bool:
@@ -54,10 +56,10 @@ def write(app, error) -> None:
     """Put the list into the page that asks for it."""
     if error or app.builder.format != "html":
         return
-    graded = levels(pathlib.Path(app.srcdir))
+    graded, known = levels(pathlib.Path(app.srcdir)), exercises(app)
     groups = []
     for level, meaning in LEVELS.items():
-        of_level = {label: found for label, found in app.exercises.items() if graded.get(label) == level}
+        of_level = {label: found for label, found in known.items() if graded.get(label) == level}
         items = "".join(
             f'<li><a href="../{page}.html#{label}">{name}</a>: {_short(text)}</li>'
             for label, (page, name, text) in sorted(of_level.items(), key=lambda item: item[1][0])
@@ -87,8 +89,7 @@ class Exercises(SphinxDirective):
 
 def setup(app):
     """Register it."""
-    app.exercises = {}
     app.add_directive("exercises", Exercises)
-    app.connect("html-page-context", collect, priority=400)
+    app.connect("html-page-context", mark, priority=400)
     app.connect("build-finished", write)
-    return {"parallel_read_safe": True, "parallel_write_safe": False}
+    return {"parallel_read_safe": True}
