@@ -610,7 +610,8 @@ def test_a_short_run_covers_the_registry_and_a_full_one_all_sizes():
     namespace = type("Namespace", (), arguments)
     short = program.planned(namespace, CPU)
     read = {(c.function, c.dtype, c.elements) for c in short if c.row in (None, 1024)}
-    assert read == {(f, d, n) for f in program.ACTIVATIONS for d in program.DTYPES for n in program.SHORT}
+    sizes = (program.bars.FEW, *program.SHORT)
+    assert read == {(f, d, n) for f in program.ACTIVATIONS for d in program.DTYPES for n in sizes}
     assert {c.row for c in short if c.function == "softmax"} == set(program.ROWS)
     assert {c.function for c in short if c.compiled} == set(IN_DEPTH)
     namespace.full = True
