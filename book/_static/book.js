@@ -8,7 +8,7 @@ document.addEventListener("toggle", unfolded, true);
 document.addEventListener("click", (event) => event.target.closest(".toggle-button, .toggle") && unfolded());
 
 // A box that scrolls is a tab stop, and fades at the edge behind which there is more.
-const BOXES = ".act-scroll, article pre, article div.math, mjx-container[display], .pst-scrollable-table-container";
+const BOXES = ".act-scroll, article pre, article .math, mjx-container[display], .pst-scrollable-table-container";
 const measure = (box) => {
     const rest = box.scrollWidth - box.clientWidth;
     box.classList.toggle("act-more", rest > 1 && box.scrollLeft < rest - 1);
