@@ -387,13 +387,14 @@ def test_nothing_is_cut_on_a_phone_without_a_sign(visit):
     cut = """async () => {
         window.dispatchEvent(new Event('resize'));
         await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-        const boxes = '.act-scroll, pre, mjx-container, div.math, .pst-scrollable-table-container';
-        const shown = (e) => e.getClientRects().length && !e.closest('details:not([open]), .toggle-hidden');
+        const boxes = '.act-scroll, pre, .math, mjx-container[display], .pst-scrollable-table-container';
+        const folded = 'details:not([open]), .toggle-hidden, mjx-assistive-mml';
+        const shown = (e) => e.getClientRects().length && !e.closest(folded);
         const wide = [...document.querySelectorAll('article :is(figure, svg, img, table, pre, mjx-container)')]
             .filter((e) => shown(e) && e.getBoundingClientRect().right > innerWidth + 1);
         const unsigned = [...document.querySelectorAll('article *')].filter((e) => shown(e)
-            && e.scrollWidth > e.clientWidth + 1 && /auto|scroll|hidden/.test(getComputedStyle(e).overflowX)
-            && e.clientWidth > 40 && !e.matches('.act-more, .act-less'));
+            && e.scrollWidth > e.clientWidth + 4 && /auto|scroll|hidden/.test(getComputedStyle(e).overflowX)
+            && e.clientWidth > (e.matches('span.math') ? 250 : 40) && !e.matches('.act-more, .act-less'));
         return [...wide.filter((e) => !e.parentElement.closest(boxes) && !e.matches(boxes)), ...unsigned]
             .map((e) => e.outerHTML.slice(0, 120));
     }"""

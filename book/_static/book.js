@@ -8,12 +8,14 @@ document.addEventListener("toggle", unfolded, true);
 document.addEventListener("click", (event) => event.target.closest(".toggle-button, .toggle") && unfolded());
 
 // A box that scrolls is a tab stop, and fades at the edge behind which there is more.
-const BOXES = ".act-scroll, article pre, article div.math, mjx-container[display], .pst-scrollable-table-container";
+const BOXES = ".act-scroll, article pre, article .math, mjx-container[display], .pst-scrollable-table-container";
+const SLACK = 4;
 const measure = (box) => {
-    const rest = box.scrollWidth - box.clientWidth;
-    box.classList.toggle("act-more", rest > 1 && box.scrollLeft < rest - 1);
-    box.classList.toggle("act-less", rest > 1 && box.scrollLeft > 1);
-    if (box.matches(".act-scroll")) rest > 1 ? box.tabIndex = 0 : box.removeAttribute("tabindex");
+    const letter = box.matches("span.math") && box.clientWidth < 250; // which may stand out of its box, but never scrolls
+    const rest = letter ? 0 : box.scrollWidth - box.clientWidth;
+    box.classList.toggle("act-more", rest > SLACK && box.scrollLeft < rest - SLACK);
+    box.classList.toggle("act-less", rest > SLACK && box.scrollLeft > SLACK);
+    if (box.matches(".act-scroll")) rest > SLACK ? box.tabIndex = 0 : box.removeAttribute("tabindex");
 };
 const measureAll = () => all(BOXES).forEach(measure);
 document.addEventListener("scroll", (event) => event.target.matches?.(BOXES) && measure(event.target), { capture: true, passive: true });
