@@ -1,5 +1,6 @@
 """What the site does for a reader, mostly in a real browser: code, search, citing, teaching, reading."""
 
+import functools
 import json
 import re
 import struct
@@ -32,7 +33,9 @@ NOTEBOOKS = sorted(path.stem for path in (ROOT / "book").glob("*.ipynb"))
 every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
 
+@functools.cache
 def parsed(site, name):
+    """A page of the book, which tests read and leave as it is."""
     return bs4.BeautifulSoup((site / "book" / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
 
 
