@@ -3,15 +3,14 @@
 import pathlib
 import re
 
+import collected
 import yaml
 from docutils import nodes
 from readable import text_of
-from sphinx.util.docutils import SphinxDirective
 from sphinx_exercise.nodes import exercise_enumerable_node, exercise_node
 
 FILE = "book/exercises.yml"
 LEVELS = {1: "A few lines", 2: "A proof or a measurement", 3: "Several steps"}
-MARK = "<!--exercises-->"
 LEVEL = '<span class="act-level">level {}</span>'
 LENGTH = 130
 TITLE = re.compile(
@@ -52,26 +51,18 @@ def _is_exercise(node: nodes.Node) -> bool:
     return isinstance(node, exercise_node | exercise_enumerable_node)
 
 
-def write(app, error) -> None:
-    """Put the list into the page that asks for it."""
-    if error or app.builder.format != "html":
-        return
+def by_level(app) -> collected.Groups:
+    """Links to all exercises, for the page that lists them."""
     graded, known = levels(pathlib.Path(app.srcdir)), exercises(app)
-    groups = []
     for level, meaning in LEVELS.items():
         of_level = {label: found for label, found in known.items() if graded.get(label) == level}
-        items = "".join(
-            f'<li><a href="../{page}.html#{label}">{name}</a>: {_short(text)}</li>'
-            for label, (page, name, text) in sorted(of_level.items(), key=lambda item: item[1][0])
+        yield (
+            f"Level {level}. {meaning}",
+            [
+                f'<a href="../{page}.html#{label}">{name}</a>: {_short(text)}'
+                for label, (page, name, text) in sorted(of_level.items(), key=lambda item: item[1][0])
+            ],
         )
-        groups.append(
-            f"<details><summary>Level {level}. {meaning}: {len(of_level)}</summary><ul>{items}</ul></details>"
-        )
-    for page in app.env.found_docs:
-        file = pathlib.Path(app.outdir, f"{page}.html")
-        text = file.read_text(encoding="utf-8")
-        if MARK in text:
-            file.write_text(text.replace(MARK, "".join(groups)), encoding="utf-8", newline="\n")
 
 
 def _short(text: str) -> str:
@@ -79,17 +70,8 @@ def _short(text: str) -> str:
     return text if len(text) <= LENGTH else f"{text[: text.rindex(' ', 0, LENGTH)]} …"
 
 
-class Exercises(SphinxDirective):
-    """All exercises of the book by level."""
-
-    def run(self) -> list[nodes.Node]:
-        """A place for them: they are known when all pages are written."""
-        return [nodes.raw("", MARK, format="html")]
-
-
 def setup(app):
     """Register it."""
-    app.add_directive("exercises", Exercises)
     app.connect("html-page-context", mark, priority=400)
-    app.connect("build-finished", write)
+    collected.register(app, "exercises", by_level)
     return {"parallel_read_safe": True}

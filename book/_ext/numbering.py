@@ -3,12 +3,10 @@
 Each number is a link to its own place, which `book.js` copies when it is clicked. The teacher's page lists the figures.
 """
 
-import html
 import pathlib
 import re
 
-from docutils import nodes
-from sphinx.util.docutils import SphinxDirective
+import collected
 
 from actlib.book import plain
 
@@ -21,7 +19,6 @@ DRAWN = re.compile(r'<figure class="act-figure" id="(?P<anchor>[\w-]+)">.*?(?P<s
 """A figure as it is written."""
 
 FOLDER = "figures"
-MARK = "<!--figures-->"
 
 
 class Numbered:
@@ -66,13 +63,10 @@ def _name(anchor: str) -> str:
     return f"{kind.capitalize()} {number.replace('-', '.')}"
 
 
-def write(app, error) -> None:
-    """Write the figures as files, and their list into the page that asks for it."""
-    if error or app.builder.format != "html":
-        return
+def by_page(app) -> collected.Groups:
+    """Write the figures as files; links to all, for the page that lists them."""
     target = pathlib.Path(app.outdir, "_static", FOLDER)
     target.mkdir(parents=True, exist_ok=True)
-    groups = []
     for page in sorted(app.env.found_docs):
         items = []
         for found in DRAWN.finditer(pathlib.Path(app.outdir, f"{page}.html").read_text(encoding="utf-8")):
@@ -80,31 +74,14 @@ def write(app, error) -> None:
             (target / file).write_text(standalone(found["svg"]), encoding="utf-8", newline="\n")
             about = re.search(r'aria-label="([^"]*)"', found["svg"])[1]
             items.append(
-                f'<li><a href="../{page}.html#{found["anchor"]}">{_name(found["anchor"])}</a> '
-                f'(<a href="../_static/{FOLDER}/{file}" download>SVG</a>): {about}</li>'
+                f'<a href="../{page}.html#{found["anchor"]}">{_name(found["anchor"])}</a> '
+                f'(<a href="../_static/{FOLDER}/{file}" download>SVG</a>): {about}'
             )
-        if not items:
-            continue
-        title = html.escape(app.env.titles[page].astext())
-        groups.append(f"<details><summary>{title}: {len(items)}</summary><ul>{''.join(items)}</ul></details>")
-    for page in app.env.found_docs:
-        file = pathlib.Path(app.outdir, f"{page}.html")
-        text = file.read_text(encoding="utf-8")
-        if MARK in text:
-            file.write_text(text.replace(MARK, "".join(groups)), encoding="utf-8", newline="\n")
-
-
-class Figures(SphinxDirective):
-    """All figures of the book, to be downloaded."""
-
-    def run(self) -> list[nodes.Node]:
-        """A place for them: they are known when all pages are written."""
-        return [nodes.raw("", MARK, format="html")]
+        yield app.env.titles[page].astext(), items
 
 
 def setup(app):
     """Register it, before Chinese is marked."""
-    app.add_directive("figures", Figures)
     app.connect("html-page-context", number, priority=400)
-    app.connect("build-finished", write)
+    collected.register(app, "figures", by_page)
     return {"parallel_read_safe": True}
