@@ -1,12 +1,13 @@
 """Exercises by level: `book/exercises.yml` gives each a level, which it shows, and the teacher's page lists all."""
 
+import html
 import pathlib
 import re
 
 import collected
 import yaml
 from docutils import nodes
-from readable import text_of
+from readable import shortened, text_of
 from sphinx_exercise.nodes import exercise_enumerable_node, exercise_node
 
 FILE = "book/exercises.yml"
@@ -59,15 +60,10 @@ def by_level(app) -> collected.Groups:
         yield (
             f"Level {level}. {meaning}",
             [
-                f'<a href="../{page}.html#{label}">{name}</a>: {_short(text)}'
-                for label, (page, name, text) in sorted(of_level.items(), key=lambda item: item[1][0])
+                f'<a href="../{page}.html#{label}">{name}</a>: {html.escape(shortened(text, LENGTH), quote=False)}'
+                for label, (page, name, text) in of_level.items()
             ],
         )
-
-
-def _short(text: str) -> str:
-    text = text.replace("<", "&lt;")
-    return text if len(text) <= LENGTH else f"{text[: text.rindex(' ', 0, LENGTH)]} …"
 
 
 def setup(app):

@@ -46,11 +46,7 @@ window.bookTerms = (() => {
     const later = () => { clearTimeout(waiting); waiting = setTimeout(hide, 250); };
     const term = (event) => event.target.closest?.("a:has(> .std-term)");
 
-    const begin = (event) => {
-        const link = term(event);
-        if (link) show(link);
-        else if (note.contains(event.target)) clearTimeout(waiting);
-    };
+    const begin = (event) => note.contains(event.target) && clearTimeout(waiting); // at a term, `book.js` shows its entry
     for (const type of ["pointerover", "focusin"]) document.addEventListener(type, begin);
     document.addEventListener("pointerout", (event) => (term(event) || note.contains(event.target)) && event.pointerType === "mouse" && later());
     document.addEventListener("focusout", (event) => term(event) && later());
