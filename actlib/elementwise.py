@@ -487,6 +487,17 @@ def stands_for_a_tensor(value: object) -> bool:
     return not isinstance(value, Tensor) and has_torch_function((value,))
 
 
+def nonzero(function: str, argument: str, value: float | Tensor) -> float | Tensor:
+    """The argument, by which is divided.
+
+    Raises:
+        ValueError: It is 0, or a number that float32 rounds to 0.
+    """
+    if isinstance(value, numbers.Real) and abs(value) <= 2**-150:
+        raise ValueError(f"{function}: {argument} must not be 0, nor so near it, but {value!r} came")
+    return value
+
+
 def as_float(function: str, argument: str, value: float) -> float:
     """A number as a float; as it is where it is not known yet, while a graph is made.
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import need
 from formulas import every_activation
-from test_handed_over import call, derivatives, numbers, recorded
+from test_handed_over import call, close, derivatives, numbers, recorded
 from torch import nn
 
 import actlib
@@ -56,11 +56,6 @@ def exported(model, dtype=torch.float32):
 def program(request):
     """A type, and an exported program of all functions as a module."""
     return request.param, exported(Several(), request.param).module()
-
-
-def close(dtype):
-    step = torch.finfo(dtype).eps
-    return {"rtol": 16 * step, "atol": 8 * step}
 
 
 @every_activation

@@ -623,7 +623,7 @@ def test_what_is_plain():
         assert not torch_runner.are_plain([t])
 
 
-PASS = ("plain", "copied on writing", "without dimensions", "empty", "one that wants a gradient", "a parameter")
+PASS = ("plain", "copied on writing", "without dimensions", "one that wants a gradient", "a parameter")
 """What goes straight to machine code."""
 
 

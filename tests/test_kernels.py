@@ -255,7 +255,8 @@ def test_registers_suffice(compiled):
     # Kernels are tuned with Triton 3.7, where all fit. Others keep a few numbers of softmax's backward in memory.
     few = 0 if optional._numbers(triton.__version__)[:2] == (3, 7) else 64
     # So does the gradient of the gradient in gate, value and three parameters, all at once.
-    many = {"clamped_swiglu_backward_backward": 96}
+    # And one number, where the place in a packed tensor is found by 64-bit division.
+    many = {"clamped_swiglu_backward_backward": 96, "glu_backward": 8}
     room = lambda k: few if "softmax" in k["name"] and k["order"] == 1 else many.get(k["name"], 0)
     spilled = [k["name"] for k in compiled if k["local"] or (k["stack"] > room(k) and not k["trigonometric"])]
     assert not spilled

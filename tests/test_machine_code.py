@@ -338,14 +338,25 @@ SHARE = llvm_runner.SHARE
 
 
 @pytest.mark.parametrize(("count", "threads"), [(1, 1), (SHARE - 1, 1), (SHARE, 2), (3 * SHARE, 4), (9 * SHARE, 5)])
-def test_a_thread_is_woken_for_a_share_that_is_worth_it(count, threads, monkeypatch):
-    called = []
-    actlib.gelu(torch.zeros(1))  # once, so that all is there
-    monkeypatch.setattr(llvm_runner.Kernel, "__call__", lambda _, *arguments: called.append(arguments[:2]))
+@pytest.mark.parametrize("step", [1, 2], ids=["straight", "spread"])
+def test_a_thread_is_woken_for_a_share_that_is_worth_it(count, threads, step, monkeypatch):
+    taken = []
+
+    class Watched(llvm_runner.Kernel):
+        def __init__(self, *given, **options):
+            super().__init__(*given, **options)
+            self.whole = lambda data: self.shared(data, 1)
+
+        def shared(self, data, threads):
+            taken.append((int.from_bytes(data[:8], "little"), threads))
+
+    monkeypatch.setattr(llvm_runner, "Kernel", Watched)
+    monkeypatch.setattr(llvm_runner, "KERNELS", {})
+    op = Elementwise("watched", [x], [x + sp.Rational(1, 3)])
     torch.set_num_threads(5)
-    actlib.gelu(torch.zeros(count))
+    op(torch.zeros(count, step)[:, 0])
     torch.set_num_threads(1)
-    assert called == [(count, threads)]
+    assert taken == [(count, threads)]
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 320, 1000])
@@ -355,7 +366,7 @@ def test_threads_do_everything_once_in_even_shares(count, threads):
     given, done = torch.ones(count), torch.zeros(count, dtype=torch.int64)
     for thread in range(threads):
         out = torch.full((count,), 7.0)
-        kernel._share(kernel._pack(count, out.data_ptr(), given.data_ptr()), thread, threads)
+        kernel._share(kernel.pack(count, out.data_ptr(), given.data_ptr()), thread, threads)
         assert (out == 0.5).sum() <= math.ceil(math.ceil(count / threads) / 64) * 64
         done += out == 0.5
     assert (done == 1).all()

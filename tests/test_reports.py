@@ -8,7 +8,9 @@ import gc
 import math
 import subprocess
 import sys
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import sympy as sp
 import torch
@@ -87,6 +89,11 @@ def celu_between_relu_and_identity():
     for dtype in FLOATS:
         with pytest.raises(ValueError, match=r"celu: alpha must not be 0, .* but 0.0 came"):
             actlib.celu(t.to(dtype), 0.0)
+        for none in (Fraction(0), np.float32(0)):
+            with pytest.raises(ValueError, match=r"celu: alpha must not be 0"):
+                actlib.celu(t.to(dtype), none)
+            with pytest.raises(ValueError, match=r"softplus: beta must not be 0"):
+                actlib.softplus(t.to(dtype), none)
 
 
 @report("pytorch#47671")
@@ -496,9 +503,9 @@ def step(made):
     torch._dynamo.graph_break()
     plain(made)
 rows = [functools.partial(f, dim=-1) for f in (actlib.softmax, actlib.log_softmax)]
-functions = [actlib.gelu, actlib.Swish(learnable=True), *rows]
-for function in functions:
-    for shape in ((3, 4), (64,), (2, 3, 4), (7, 900), (2, 5, 7, 3)):
+packed = functools.partial(actlib.swiglu, layout="halves")
+for function in [actlib.gelu, actlib.Swish(learnable=True), packed, *rows]:
+    for shape in ((3, 4), (64,), (2, 3, 4), (7, 900), (2, 5, 7, 6 if function is packed else 3)):
         for dtype in (torch.float32, torch.bfloat16):
             leaf = torch.randn(shape).to(dtype).requires_grad_()
             plain(function(leaf))

@@ -6,19 +6,13 @@ from torch import Tensor
 
 from actlib.activations.activation import Activation
 from actlib.activations.inplace import InplaceLayer, apply
-from actlib.elementwise import Elementwise
+from actlib.elementwise import Elementwise, nonzero
 from actlib.formula.primitives import expm1
 
 x = Symbol("x", real=True)
 alpha = Symbol("alpha", real=True)
 
 op = Elementwise("celu", [x], Piecewise((x, x > 0), (alpha * expm1(x / alpha), True)), [alpha])
-
-
-def _nonzero(alpha: float | Tensor) -> float | Tensor:
-    if isinstance(alpha, (int, float)) and abs(alpha) <= 2**-150:  # which float32 rounds to 0
-        raise ValueError(f"celu: alpha must not be 0, nor so near it, but {alpha!r} came")
-    return alpha
 
 
 def celu(input: Tensor, alpha: float | Tensor = 1.0, inplace: bool = False) -> Tensor:
@@ -43,14 +37,14 @@ def celu(input: Tensor, alpha: float | Tensor = 1.0, inplace: bool = False) -> T
         TypeError: The input is no tensor of these types, alpha neither that nor a number, or `inplace` no bool.
         ValueError: Alpha is 0, or does not broadcast to the input.
     """
-    return apply(op, input, _nonzero(alpha), inplace=inplace)
+    return apply(op, input, nonzero("celu", "alpha", alpha), inplace=inplace)
 
 
 class CELU(InplaceLayer):
     """`celu` as a layer; drop-in for `torch.nn.CELU`."""
 
     def __init__(self, alpha: float | Tensor = 1.0, inplace: bool = False):
-        super().__init__(op, inplace, alpha=_nonzero(alpha))
+        super().__init__(op, inplace, alpha=nonzero("celu", "alpha", alpha))
 
 
 activation = Activation(

@@ -7,6 +7,7 @@ import torch
 from sympy import Expr, Piecewise, Symbol
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import handle_torch_function, has_torch_function
 
 from actlib.activations import gelu, packed, relu, sigmoid, swish
 from actlib.activations.activation import Activation
@@ -65,9 +66,9 @@ def _call(
     parameters = rest if op.parameters else ()
     if layout is None:
         return op(gate, value, *parameters)
-    result = packed.listened(function, gate, value, *rest, layout=layout)
-    if result is not NotImplemented:
-        return result
+    given = (gate, value, *rest)
+    if not torch.compiler.is_compiling() and has_torch_function(given):
+        return handle_torch_function(function, given, *given, layout=layout)
     if value is not None:
         raise TypeError(f"{op.name}: with a layout, gate holds both, but value came too: {type(value).__name__}")
     return packed.apply(op, gate, *parameters, layout=layout)
@@ -310,7 +311,7 @@ class ClampedSwiGLU(GLU):
     Args:
         in_features: Width of the input.
         hidden_features: Width of the output.
-        bias: Whether there are `b` and `d`.
+        bias: Whether there are `b` and `d`, or `bias`.
         device: Where the parameters are.
         dtype: Their type.
         alpha: Factor within the sigmoid, a number.

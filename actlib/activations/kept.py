@@ -73,9 +73,9 @@ class FromOutput(Differentiable):
         """The tangent of the output, given that of the input, and the output."""
         return self.backward.step(*tangents, *kept)
 
-    def batched(self, size: int, dims: Sequence[int], arguments: Sequence[Tensor]):  # noqa: ARG002
+    def batched(self, size: int, dims: Sequence[int], arguments: Sequence[Tensor]):
         """The input with the batch in front."""
-        return [a.movedim(d, 0) for a, d in zip(arguments, dims, strict=True)]
+        return self.op.batched(size, dims, arguments)
 
 
 def apply(function: FromOutput, input: Tensor, keep: str, inplace: bool = False) -> Tensor:

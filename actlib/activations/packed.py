@@ -4,12 +4,11 @@ One matrix product gives gate and value of a gated linear unit at once. To cut i
 the halves before the product, and of their gradients after it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.overrides import handle_torch_function, has_torch_function
 
 from actlib import elementwise
 from actlib.backends import torch_runner
@@ -55,10 +54,7 @@ def apply(op: Elementwise, packed: Tensor, *parameters: float | Tensor, layout: 
         )
     arguments = (packed, *parameters)
     if _is_plain_call() and _kernel_runs(op, arguments):
-        if parameters:
-            gate, _ = parts(packed, layout)
-            pairs = zip(op.parameters, parameters, strict=True)
-            parameters = [op._fitting_parameter(s.name, a, gate) for s, a in pairs]
+        _, _, *parameters = op.fitting((*parts(packed, layout), *parameters))
         if needs_gradient(arguments):
             return _Apply.apply(op, layout, packed, *parameters)
         return _run(op, layout, (packed, *parameters), 0)
@@ -69,13 +65,6 @@ def check_layout(name: str, layout: object) -> None:
     """Raises ValueError, naming the function, unless the layout is one of the two."""
     if layout not in LAYOUTS:
         raise ValueError(f'{name}: layout must be "halves" or "interleaved", but {layout!r} came')
-
-
-def listened(function: Callable, gate: object, value: object, *rest: object, layout: str) -> object:
-    """What a class or mode makes of the call that has a say in it; NotImplemented where none has."""
-    if torch.compiler.is_compiling() or not has_torch_function((gate, value, *rest)):
-        return NotImplemented
-    return handle_torch_function(function, (gate, value, *rest), gate, value, *rest, layout=layout)
 
 
 def _is_plain_call() -> bool:
@@ -153,7 +142,7 @@ class _Apply(torch.autograd.Function):
                 gradients[0] = joined(*separate, layout)
         wanted = tuple(i + 1 for i, need in enumerate(needed) if need and i)
         if wanted:
-            results = op.vjp(wanted).step(upstream, *parts(packed, layout), *parameters)
+            results = op.pull(wanted)(upstream, *parts(packed, layout), *parameters)
             for i, gradient in zip(wanted, results if len(wanted) > 1 else [results], strict=True):
-                gradients[i - 1] = elementwise._as_argument(gradient, parameters[i - 2])
+                gradients[i - 1] = gradient
         return None, None, *gradients

@@ -164,7 +164,7 @@ def softmax_with_sink(
     if sink.device != input.device and sink.ndim:
         raise ValueError(f"{name}: sink is on {sink.device}, the input on {input.device}")
     if where is not None:
-        _check_where(name, where, input)
+        torch_runner.unrecorded(_check_where, name, where, input)
         where = torch.cat([where.expand(input.shape), where.new_ones(shape)], dim)
     column = torch_runner.served(input.new_zeros, [shape], input)
     scores = torch.cat([input, column + sink.to(input.dtype)], dim)

@@ -5,7 +5,7 @@ from sympy import Piecewise, Symbol, symbols
 from torch import Tensor
 
 from actlib.activations.activation import Activation
-from actlib.elementwise import Elementwise
+from actlib.elementwise import Elementwise, nonzero
 from actlib.formula import primitives
 from actlib.layer import Layer
 
@@ -18,12 +18,6 @@ op = Elementwise(
     Piecewise((x, beta * x > threshold), (primitives.softplus(beta * x) / beta, True)),
     [beta, threshold],
 )
-
-
-def _nonzero(beta: float | Tensor) -> float | Tensor:
-    if isinstance(beta, (int, float)) and abs(beta) <= 2**-150:  # which float32 rounds to 0
-        raise ValueError(f"softplus: beta must not be 0, nor so near it, but {beta!r} came")
-    return beta
 
 
 def softplus(input: Tensor, beta: float | Tensor = 1, threshold: float = 20) -> Tensor:
@@ -48,14 +42,14 @@ def softplus(input: Tensor, beta: float | Tensor = 1, threshold: float = 20) -> 
         TypeError: The input is no tensor of these types, beta neither that nor a number, the threshold no number.
         ValueError: Beta is 0, or does not broadcast to the input.
     """
-    return op(input, _nonzero(beta), threshold)
+    return op(input, nonzero("softplus", "beta", beta), threshold)
 
 
 class Softplus(Layer):
     """`softplus` as a layer; drop-in for `torch.nn.Softplus`."""
 
     def __init__(self, beta: float | Tensor = 1.0, threshold: float = 20.0):
-        super().__init__(op, beta=_nonzero(beta), threshold=threshold)
+        super().__init__(op, beta=nonzero("softplus", "beta", beta), threshold=threshold)
 
 
 activation = Activation(

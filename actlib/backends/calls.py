@@ -30,9 +30,10 @@ forward_ad._current_level < 0
 OF_A_TENSOR = """\
 type({x}) in CLASSES
 keys_of({x}).raw_repr() in PLAIN
+{x}.numel() > 0
 {x}.is_contiguous()
 """
-"""That the elements of a tensor may be read one after the other from its address."""
+"""That a tensor has elements, which may be read one after the other from its address."""
 
 OF_ANOTHER = """\
 {x}.dtype is x0.dtype

@@ -427,6 +427,7 @@ def _laid_out(argument: Tensor, order: Tensor) -> Tensor | float:
     return argument.detach().as_strided((), ()).item()
 
 
+@unseen
 def run_packed(
     name: str,
     source: str,

@@ -71,10 +71,10 @@ def launch_of(logarithm: bool, inputs: int, dtype: torch.dtype) -> Launch | None
         x = tensors[-1]
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
         count, length = x.numel(), x.shape[-1]
-        if length <= ROOM and 0 < count < SHARE:
+        if length <= ROOM and count < SHARE:
             places = [t.data_ptr() or address(t) for t in tensors]
             kernel.whole(kernel.pack(count // length, length, out.data_ptr(), *places, _ROOM.address))
-        elif count:
+        else:
             _run(kernel, length, out, tensors)
         return out
 

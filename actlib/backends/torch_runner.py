@@ -299,12 +299,12 @@ def unseen(function: Callable) -> Callable:
     """
 
     @functools.wraps(function)
-    def call(*arguments):
-        if "torch._dynamo" not in sys.modules:
-            return function(*arguments)
+    def call(*arguments, **options):
+        if compiler_in_force() is None:
+            return function(*arguments, **options)
         compiler = eval_frame.set_eval_frame(None)
         try:
-            return function(*arguments)
+            return function(*arguments, **options)
         finally:
             eval_frame.set_eval_frame(compiler)
 

@@ -61,6 +61,7 @@ def run(
     return outputs
 
 
+@unseen
 def run_packed(
     kernel: Callable,
     arguments: Sequence[Tensor | float],

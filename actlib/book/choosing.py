@@ -100,11 +100,12 @@ class Chart(Table):
                 (
                     a.where,
                     why,
-                    ", ".join(filter(None, (a.trial(trials).link, a.under(trials)))),
+                    ", ".join(filter(None, (t.link, a.under(trials)))),
                     a.verdict(trials),
                     take,
                 )
                 for a in leading
+                for t in [a.trial(trials)]
                 for take, why in [a.words(trials)]
             ]
             for question, leading in arrows.items()

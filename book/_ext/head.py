@@ -8,13 +8,12 @@ import html
 import pathlib
 import re
 from collections.abc import Iterator
-from urllib.parse import urljoin
 
 import families
 import matplotlib
 import resvg_py
 from docutils import nodes
-from readable import text_of
+from readable import shortened, text_of
 
 LENGTH = 200
 PICTURE = "_static/cover.png"
@@ -32,10 +31,8 @@ def description(document: nodes.document) -> str:
     """The beginning of a page's text: whole sentences as far as they fit."""
     texts = (text_of(p) for p in document.findall(nodes.paragraph) if any(isinstance(c, nodes.Text) for c in p))
     text = next((text for text in texts if len(text) > 60), "")
-    if len(text) <= LENGTH:
-        return text
-    sentences = re.match(rf".{{40,{LENGTH}}}[.?!](?= )", text)
-    return sentences[0] if sentences else text[: text.rindex(" ", 0, LENGTH)] + " …"
+    sentences = re.match(rf".{{40,{LENGTH}}}[.?!](?= )", text) if len(text) > LENGTH else None
+    return sentences[0] if sentences else shortened(text, LENGTH)
 
 
 def describe(app, pagename, templatename, context, doctree) -> None:  # noqa: ARG001
@@ -69,7 +66,7 @@ def write(app, error) -> None:
     pathlib.Path(app.outdir, PICTURE).write_bytes(bytes(drawn))
     if site := app.config.html_baseurl:
         pages = sorted({*app.env.found_docs, "genindex"})
-        listed = "".join(f"<url><loc>{html.escape(urljoin(site, page))}.html</loc></url>\n" for page in pages)
+        listed = "".join(f"<url><loc>{html.escape(site + page)}.html</loc></url>\n" for page in pages)
         pathlib.Path(app.outdir, "sitemap.xml").write_text(
             '<?xml version="1.0" encoding="utf-8"?>\n'
             f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{listed}</urlset>\n',

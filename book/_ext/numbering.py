@@ -3,13 +3,10 @@
 Each number is a link to its own place, which `book.js` copies when it is clicked. The teacher's page lists the figures.
 """
 
-import html
 import pathlib
 import re
-from typing import NamedTuple
 
-from docutils import nodes
-from sphinx.util.docutils import SphinxDirective
+import collected
 
 from actlib.book import plain
 
@@ -18,25 +15,17 @@ PLACES = re.compile(
     r'|aria-label="Table">(?P<table><table class="[^"]*")>(?:<caption>(?P<head>.*?)</caption>)?',
     re.DOTALL,
 )
+DRAWN = re.compile(r'<figure class="act-figure" id="(?P<anchor>[\w-]+)">.*?(?P<svg><svg.*?</svg>)', re.DOTALL)
+"""A figure as it is written."""
+
 FOLDER = "figures"
-MARK = "<!--figures-->"
-
-
-class Drawing(NamedTuple):
-    """A figure of the book, and where it is."""
-
-    page: str
-    anchor: str
-    name: str
-    svg: str
 
 
 class Numbered:
     """Gives the numbers of one page."""
 
-    def __init__(self, page: str, chapter: str):
-        self._page, self._chapter, self._counts = page, chapter, {"Figure": 0, "Table": 0}
-        self.drawings: list[Drawing] = []
+    def __init__(self, chapter: str):
+        self._chapter, self._counts = chapter, {"Figure": 0, "Table": 0}
 
     def __call__(self, found: re.Match) -> str:
         """The figure, or the beginning of the table, with its number."""
@@ -44,9 +33,7 @@ class Numbered:
             anchor, name, link = self._next("Table")
             head = f"{link} {found['head']}" if found["head"] else link
             return f'aria-label="{name}">{found["table"]} id="{anchor}"><caption>{head}</caption>'
-        anchor, name, link = self._next("Figure")
-        svg = re.search(r"<svg.*?</svg>", found["drawn"], re.DOTALL)
-        self.drawings.append(Drawing(self._page, anchor, name, svg[0]))
+        anchor, _, link = self._next("Figure")
         said = f"{link} {found['said']}" if found["said"] else link
         return f'<figure class="act-figure" id="{anchor}">{found["drawn"]}<figcaption>{said}</figcaption></figure>'
 
@@ -60,10 +47,8 @@ class Numbered:
 def number(app, pagename, templatename, context, doctree) -> None:  # noqa: ARG001
     """Number what a page shows; chapters without a number give none."""
     chapter = app.env.toc_secnumbers.get(pagename, {}).get("", ())
-    numbered = Numbered(pagename, "".join(f"{part}." for part in chapter))
+    numbered = Numbered("".join(f"{part}." for part in chapter))
     context["body"] = PLACES.sub(numbered, context.get("body", ""))
-    if numbered.drawings:
-        app.drawings[pagename] = numbered.drawings
 
 
 def standalone(svg: str) -> str:
@@ -73,45 +58,30 @@ def standalone(svg: str) -> str:
     return svg if 'xmlns="' in svg else svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
 
 
-def write(app, error) -> None:
-    """Write the figures as files, and their list into the page that asks for it."""
-    if error or app.builder.format != "html":
-        return
+def _name(anchor: str) -> str:
+    kind, _, number = anchor.partition("-")
+    return f"{kind.capitalize()} {number.replace('-', '.')}"
+
+
+def by_page(app) -> collected.Groups:
+    """Write the figures as files; links to all, for the page that lists them."""
     target = pathlib.Path(app.outdir, "_static", FOLDER)
     target.mkdir(parents=True, exist_ok=True)
-    groups = []
-    for page in sorted(app.drawings):
+    for page in sorted(app.env.found_docs):
         items = []
-        for drawing in app.drawings[page]:
-            name = f"{pathlib.PurePosixPath(page).name}-{drawing.anchor}"
-            svg = standalone(drawing.svg)
-            (target / f"{name}.svg").write_text(svg, encoding="utf-8", newline="\n")
-            about = re.search(r'aria-label="([^"]*)"', drawing.svg)[1]
+        for found in DRAWN.finditer(pathlib.Path(app.outdir, f"{page}.html").read_text(encoding="utf-8")):
+            file = f"{pathlib.PurePosixPath(page).name}-{found['anchor']}.svg"
+            (target / file).write_text(standalone(found["svg"]), encoding="utf-8", newline="\n")
+            about = re.search(r'aria-label="([^"]*)"', found["svg"])[1]
             items.append(
-                f'<li><a href="../{page}.html#{drawing.anchor}">{drawing.name}</a> '
-                f'(<a href="../_static/{FOLDER}/{name}.svg" download>SVG</a>): {about}</li>'
+                f'<a href="../{page}.html#{found["anchor"]}">{_name(found["anchor"])}</a> '
+                f'(<a href="../_static/{FOLDER}/{file}" download>SVG</a>): {about}'
             )
-        title = html.escape(app.env.titles[page].astext())
-        groups.append(f"<details><summary>{title}: {len(items)}</summary><ul>{''.join(items)}</ul></details>")
-    for page in app.env.found_docs:
-        file = pathlib.Path(app.outdir, f"{page}.html")
-        text = file.read_text(encoding="utf-8")
-        if MARK in text:
-            file.write_text(text.replace(MARK, "".join(groups)), encoding="utf-8", newline="\n")
-
-
-class Figures(SphinxDirective):
-    """All figures of the book, to be downloaded."""
-
-    def run(self) -> list[nodes.Node]:
-        """A place for them: they are known when all pages are written."""
-        return [nodes.raw("", MARK, format="html")]
+        yield app.env.titles[page].astext(), items
 
 
 def setup(app):
     """Register it, before Chinese is marked."""
-    app.drawings = {}
-    app.add_directive("figures", Figures)
     app.connect("html-page-context", number, priority=400)
-    app.connect("build-finished", write)
-    return {"parallel_read_safe": True, "parallel_write_safe": False}
+    collected.register(app, "figures", by_page)
+    return {"parallel_read_safe": True}

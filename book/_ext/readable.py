@@ -100,6 +100,11 @@ def _pieces(node: nodes.Node, below: bool) -> Iterable[str]:
             yield " "
 
 
+def shortened(text: str, length: int) -> str:
+    """The words of a text that fit."""
+    return text if len(text) <= length else f"{text[: text.rindex(' ', 0, length)]} …"
+
+
 LEFT_OUT = (
     *(nodes.math_block, nodes.literal_block, nodes.doctest_block, nodes.image, nodes.comment, nodes.Invisible),
     *(nodes.target, nodes.system_message, addnodes.index, addnodes.desc_signature),

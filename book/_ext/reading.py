@@ -1,7 +1,6 @@
 """What makes the text of pages easier to read, by eye, ear and keyboard.
 
 - Chinese says that it is: it gets the right letters, and a screen reader's right voice.
-- What stands right behind a formula, a comma mostly, does not begin the next line: a word joiner holds it.
 - Boxes are no tab stop as they come; `book.js` makes one of each that scrolls.
 """
 
@@ -10,13 +9,11 @@ import re
 PASSED_OVER = r"<(?P<kind>script|style|svg|textarea)\b.*?</(?P=kind)>|<!--.*?-->|<[^>]*>"
 RUN = "[\u3400-\u9fff][\u3001-\u303f\u3400-\u9fff\uff01-\uff5e]*"
 PLACES = re.compile(f"(?P<markup>{PASSED_OVER})|(?P<run>{RUN})", re.DOTALL)
-BEHIND_FORMULA = re.compile(r"(?<=\\\)</span>)(?=[^\s<])")
 
 
 def mend(app, pagename, templatename, context, doctree) -> None:  # noqa: ARG001
     """Change the body of a page."""
-    body = BEHIND_FORMULA.sub("\u2060", context.get("body", ""))
-    body = re.sub(r'(<div class="act-scroll[^>]*?) tabindex="0"', r"\1", body)
+    body = re.sub(r'(<div class="act-scroll[^>]*?) tabindex="0"', r"\1", context.get("body", ""))
     context["body"] = PLACES.sub(lambda m: m["markup"] or f'<span lang="zh-Hans">{m["run"]}</span>', body)
 
 

@@ -33,21 +33,22 @@ def pinyin(chinese: str) -> list[str]:
     return found + [text.replace("v", "u") for text in found if "v" in text]
 
 
-def glossary(document: nodes.document) -> Iterator[tuple[str, list[str], str, str]]:
-    """Of each entry its anchor, its names, its Chinese, and what it says."""
+def glossary(document: nodes.Element) -> Iterator[tuple[list[str], list[str], str, str]]:
+    """Of each entry its anchors, one a name, its names, its Chinese, and what it says."""
     for item in document.findall(nodes.definition_list_item):
         terms = [child for child in item if isinstance(child, nodes.term)]
         if terms and terms[0]["ids"]:
             said = text_of(item[-1])
             chinese, _, meaning = said.partition(". ")
-            yield terms[0]["ids"][0], [text_of(term) for term in terms], chinese, meaning
+            yield [term["ids"][0] for term in terms], [text_of(term) for term in terms], chinese, meaning
 
 
 class Collector:
     """What is looked through, filled page by page."""
 
     def __init__(self):
-        self.terms: dict[str, tuple[list[str], str]] = {}  # by anchor: names, Chinese
+        self.entries: list[tuple[list[str], str]] = []  # of the glossary: names, Chinese
+        self.terms: dict[str, int] = {}  # by anchor: which entry
         self.records: list[dict] = []
         self.pages: set[str] = set()
 
@@ -56,9 +57,10 @@ class Collector:
         self.pages.add(name)
         title = text_of(env.titles[name], below=False) or env.titles[name].astext()
         if entries := [e for g in document.findall(addnodes.glossary) for e in glossary(g)]:
-            for anchor, names, chinese, meaning in entries:
-                self.terms[anchor] = (names, chinese)
-                self._add(name, anchor, ", ".join(names), title, meaning, [anchor], [], "term")
+            for anchors, names, chinese, meaning in entries:
+                self.terms |= dict.fromkeys(anchors, len(self.entries))
+                self.entries.append((names, chinese))
+                self._add(name, anchors[0], ", ".join(names), title, meaning, anchors[:1], [], "term")
         for section in document.findall(is_section):
             anchor = "" if section.parent is document else section["ids"][0]
             number = ".".join(map(str, numbers.get(f"#{anchor}" if anchor else "", ())))
@@ -83,13 +85,12 @@ class Collector:
 
     def script(self) -> str:
         """The script: a call with the records and the terms."""
-        places = {anchor: place for place, anchor in enumerate(self.terms)}
-        by_name = {name.casefold(): anchor for anchor, (names, _) in self.terms.items() for name in names}
+        by_name = {name.casefold(): place for place, (names, _) in enumerate(self.entries) for name in names}
         for record in self.records:
             heads = [subject.split(",")[0].strip().casefold() for subject in record["i"]]
-            record["h"] = sorted({places[by_name[head]] for head in heads if head in by_name})
-            record["g"] = [places[anchor] for anchor in record["g"] if anchor in places]
-        terms = [[names, chinese, pinyin(chinese)] for names, chinese in self.terms.values()]
+            record["h"] = sorted({by_name[head] for head in heads if head in by_name})
+            record["g"] = list(dict.fromkeys(self.terms[anchor] for anchor in record["g"] if anchor in self.terms))
+        terms = [[names, chinese, pinyin(chinese)] for names, chinese in self.entries]
         data = json.dumps({"records": self.records, "terms": terms}, ensure_ascii=False, separators=(",", ":"))
         return f"bookSearch.ready({data});\n"
 
@@ -105,7 +106,7 @@ def collect(app, pagename, templatename, context, doctree) -> None:  # noqa: ARG
 
 
 def write(app, error) -> None:
-    """Put MiniSearch and the script beside the pages, in place of Sphinx's own index."""
+    """Put MiniSearch and the script beside the pages, as Sphinx's own index is for its next build alone."""
     if error or app.builder.format != "html":
         return
     for page in sorted(app.env.found_docs - app.search_records.pages):  # that nothing has changed since the last build
@@ -116,7 +117,6 @@ def write(app, error) -> None:
     npm.fetched(WEB, cache)
     shutil.copy(cache / "node_modules" / "minisearch" / "dist" / "umd" / "index.js", target / "minisearch.js")
     (target / "records.js").write_text(app.search_records.script(), encoding="utf-8", newline="\n")
-    pathlib.Path(app.outdir, "searchindex.js").unlink(missing_ok=True)
     logging.getLogger(__name__).info("search: %d records", len(app.search_records.records))
 
 

@@ -18,7 +18,7 @@ def write(app, error) -> None:
         if any(app.env.get_doctree(page).findall(addnodes.glossary)):
             resolved = app.env.get_and_resolve_doctree(page, app.builder)
             for list_ in resolved.findall(addnodes.glossary):
-                entries |= {anchor: said for anchor, *said in glossary(list_)}
+                entries |= {anchor: said for anchors, *said in glossary(list_) for anchor in anchors}
     target = pathlib.Path(app.outdir, "_static", FOLDER)
     target.mkdir(parents=True, exist_ok=True)
     data = json.dumps(entries, ensure_ascii=False, separators=(",", ":"))

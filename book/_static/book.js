@@ -8,7 +8,7 @@ document.addEventListener("toggle", unfolded, true);
 document.addEventListener("click", (event) => event.target.closest(".toggle-button, .toggle") && unfolded());
 
 // A box that scrolls is a tab stop, and fades at the edge behind which there is more.
-const BOXES = ".act-scroll, article pre, article div.math, mjx-container[display], .pst-scrollable-table-container";
+const BOXES = ".act-scroll, article pre, article .math, mjx-container[display], .pst-scrollable-table-container";
 const measure = (box) => {
     const rest = box.scrollWidth - box.clientWidth;
     box.classList.toggle("act-more", rest > 1 && box.scrollLeft < rest - 1);
@@ -39,12 +39,24 @@ window.switchCode = () => {
 };
 
 // What only some readers need is loaded when they do: the search at its field, the glossary at a term, curves that move.
-let searching, explaining;
+let searching, explaining, tapped;
 const search = () => { searching ??= load("search/minisearch.js").then(() => load("search/search.js")).then(() => load("search/records.js")); };
-const explain = () => { explaining ??= load("terms/terms.js").then(() => load("terms/entries.js")); };
-for (const type of ["pointerover", "pointerdown", "focusin"]) document.addEventListener(type, (event) => {
-    if (event.target.closest?.("article a:has(> .std-term)")) explain();
+const explain = (link) => {
+    explaining ??= load("terms/terms.js").then(() => load("terms/entries.js"));
+    explaining.then(() => (link === tapped || link.matches(":hover, :focus")) && bookTerms.show(link));
+};
+const term = (event) => event.target.closest?.("article a:has(> .std-term)");
+for (const type of ["pointerover", "focusin"]) document.addEventListener(type, (event) => {
+    if (term(event)) explain(term(event));
     if (type === "focusin" && event.target.closest("form.bd-search")) search();
+});
+document.addEventListener("click", (event) => { // a first tap shows the entry, a second follows the link
+    const link = term(event);
+    if (link && event.pointerType === "touch" && link !== tapped) {
+        event.preventDefault();
+        tapped = link;
+        explain(link);
+    } else tapped = null;
 });
 
 // The number of a figure or a table leads to its place, and copies the address of that.
@@ -57,6 +69,16 @@ document.addEventListener("DOMContentLoaded", () => {
     if (document.querySelector("details.hide")) setCode(kept() === "shown");
     if (document.getElementById("search-results")) search();
     if (document.querySelector(".act-movable")) load("explorer/curves.js");
+    // What stands right behind a formula, a comma mostly, does not begin the next line.
+    for (const formula of all("article span.math")) {
+        const behind = formula.nextSibling;
+        const mark = behind?.nodeType === 3 && behind.data.match(/^[^\s]+/)?.[0];
+        if (!mark) continue;
+        const held = Object.assign(document.createElement("span"), { className: "act-held" });
+        behind.data = behind.data.slice(mark.length);
+        formula.before(held);
+        held.append(formula, mark);
+    }
     // By keyboard, any section is a few stops away.
     const heads = all("article h2").filter((head) => head.closest("section[id]"));
     if (heads.length < 3) return;

@@ -86,7 +86,7 @@ window.bookSearch = (() => {
     };
     const item = (query, { record, terms: found }) => {
         const words = spelt(query, found);
-        const link = element("a", { href: new URL(record.a, ROOT).href }, ...marked(record.t, null));
+        const link = element("a", { href: new URL(record.a, ROOT).href }, record.t);
         const lines = [record.p && element("p", { className: "act-hit-page" }, record.p), element("p", { className: "act-hit-title" }, link)];
         const term = said(query, record);
         if (term) lines.push(element("p", { className: "act-hit-term" }, ...chinese(term)));
@@ -125,5 +125,5 @@ window.bookSearch = (() => {
         show();
     };
 
-    return { ready, find: (query) => find(query).map((hit) => hit.record) };
+    return { ready };
 })();

@@ -7,7 +7,7 @@ window.bookTerms = (() => {
     note.setAttribute("role", "tooltip");
     note.hidden = true;
     document.querySelector("article").append(note);
-    let entries, shown, waiting, tapped;
+    let entries, shown, waiting;
 
     const fill = ([names, chinese, meaning]) => {
         const line = (kind, text, language) => {
@@ -46,30 +46,13 @@ window.bookTerms = (() => {
     const later = () => { clearTimeout(waiting); waiting = setTimeout(hide, 250); };
     const term = (event) => event.target.closest?.("a:has(> .std-term)");
 
-    const begin = (event) => {
-        const link = term(event);
-        if (event.type === "pointerdown") tapped = event.pointerType === "mouse" ? null : link;
-        else if (link) show(link);
-        else if (note.contains(event.target)) clearTimeout(waiting);
-    };
-    for (const type of ["pointerdown", "pointerover", "focusin"]) document.addEventListener(type, begin);
+    const begin = (event) => note.contains(event.target) && clearTimeout(waiting); // at a term, `book.js` shows its entry
+    for (const type of ["pointerover", "focusin"]) document.addEventListener(type, begin);
     document.addEventListener("pointerout", (event) => (term(event) || note.contains(event.target)) && event.pointerType === "mouse" && later());
     document.addEventListener("focusout", (event) => term(event) && later());
-    document.addEventListener("click", (event) => {
-        const link = term(event);
-        if (link && link === tapped && link.dataset.tapped === undefined) {
-            event.preventDefault();
-            document.querySelectorAll("a[data-tapped]").forEach((a) => delete a.dataset.tapped);
-            link.dataset.tapped = "";
-            show(link);
-        } else if (!link && !note.contains(event.target)) hide();
-    });
+    document.addEventListener("click", (event) => !term(event) && !note.contains(event.target) && hide());
     document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
     document.addEventListener("scroll", () => shown && place(shown), { passive: true });
 
-    return { ready: (data) => {
-        entries = data;
-        const link = document.querySelector("a:has(> .std-term):is(:hover, :focus)");
-        if (link) show(link);
-    } };
+    return { show, ready: (data) => { entries = data; } };
 })();
