@@ -26,8 +26,8 @@ from actlib.backends.vectors import (
     where,
 )
 
-LOWEST, HIGHEST = -708.0, 709.0
-"""Exponents of e beyond which its power is 0, or infinite."""
+HIGHEST = 709.0
+"""An exponent of e beyond which its power is infinite, nearly."""
 
 EXPM1 = tuple(1 / math.factorial(n) for n in range(2, 12))
 """expm1(r) = r + r^2 p(r), p with these coefficients, lowest first."""
@@ -70,14 +70,16 @@ def _clamped(x: Double, low: float, high: float) -> Double:
 
 
 def exp(x):
-    m, scale = _parts(_clamped(x, LOWEST, HIGHEST))
-    return where(x < LOWEST, 0, where(x > HIGHEST, math.inf, fma(m, scale, scale)))
+    # The square of the root: its power of two is a number where that of exp(x) itself is subnormal, or infinite.
+    m, scale = _parts(_clamped(x * 0.5, -373, 355))
+    return square(fma(m, scale, scale))
 
 
 def _decay(x: Double) -> Double:
     """exp(x), for x <= 0."""
-    m, scale = _parts(where(x < LOWEST, LOWEST, x))
-    return where(x < LOWEST, 0, fma(m, scale, scale))
+    half = x * 0.5
+    m, scale = _parts(where(half < -373, -373, half))
+    return square(fma(m, scale, scale))
 
 
 def expm1(x):
