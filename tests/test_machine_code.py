@@ -257,7 +257,7 @@ class TestInACompiler:
         numbers = torch.randn(6, 5)
         for tensor in (numbers, numbers.T, torch.empty(0, 3)):
             torch.library.opcheck(
-                llvm_runner.operation(op.name, op.torch_source, 1, (0,), (True,), op._numbers(torch.float32)), (tensor,)
+                llvm_runner.operation(op.name, op.torch_source, 1, (0,), (True,), op.numbers(torch.float32)), (tensor,)
             )
             torch.library.opcheck(
                 llvm_runner.operation(
