@@ -442,7 +442,7 @@ def broadcasts(shape: Sequence[int], target: Sequence[int]) -> bool:
     """Whether a tensor of a shape broadcasts to the target as it is."""
     if len(shape) > len(target):
         return False
-    return all(s in (1, t) for s, t in zip(reversed(shape), reversed(target), strict=False)) if shape else True
+    return all(s in (1, t) for s, t in zip(shape, target[len(target) - len(shape) :], strict=True))
 
 
 @functools.cache
