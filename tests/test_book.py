@@ -259,6 +259,12 @@ def test_reference_describes_every_public_name_by_its_docstring(site, pages):
     assert "Sigmoid linear unit, elementwise: Swish with beta 1." in described["actlib.silu"]
 
 
+def test_types_in_the_reference_lead_to_where_they_are_described(site, pages):
+    of_others = pages[site / "book" / "reference.html"].select("dt.sig a.reference.external")
+    assert {link.get_text() for link in of_others} >= {"Tensor", "dtype", "device"}
+    assert all(link["href"].endswith(f".{link.get_text()}") for link in of_others)
+
+
 def test_no_internal_link_is_dead(site, pages):
     anchors = {
         page: {tag.get(name) for name in ("id", "name") for tag in soup.find_all(attrs={name: True})}
