@@ -145,7 +145,7 @@ def gpu(*arguments):
     run(program, "-m", "benchmarks", "--device", "cuda", *(arguments or SHORT_BENCHMARK))
 
 
-GPU_TESTS = ("tests/test_any_formula.py", "tests/test_kernels.py", "tests/test_packed.py", "tests/test_softmax.py")
+GPU_TESTS = tuple(f"tests/test_{name}.py" for name in ("any_formula", "exponents", "kernels", "packed", "softmax"))
 """Where tests are marked `gpu`."""
 
 SHORT_BENCHMARK = ("--no-compile", "--elements", str(2**10), str(2**26))
