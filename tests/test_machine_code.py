@@ -187,12 +187,13 @@ def test_bits_are_the_same_on_every_processor_with_fused_steps(activation, dtype
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("logarithm", [False, True])
 @pytest.mark.parametrize("backward", [False, True])
-def test_rows_give_the_same_bits_on_every_processor(logarithm, backward, dtype):
-    length = 11 * BLOCK + 5
+@pytest.mark.parametrize("length", [10, 16, 11 * BLOCK + 5])
+def test_rows_give_the_same_bits_on_every_processor(logarithm, backward, dtype, length):
     given = [torch.randn(7, length).to(getattr(torch, dtype)) for _ in range(1 + backward)]
     room = torch.empty(length + BLOCK)
     arguments = [t.data_ptr() for t in (*given, room)]
-    text = llvm_softmax.kernel_source(logarithm, (dtype,) * len(given), dtype)
+    short = length if length <= llvm_softmax.SHORT else 0
+    text = llvm_softmax.kernel_source(logarithm, (dtype,) * len(given), dtype, short)
     on_every_processor(
         (text, "Q" * (len(given) + 3), 1), given[0].clone(), lambda kernel, out: kernel(7, 1, length, out, *arguments)
     )

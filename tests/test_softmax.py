@@ -111,6 +111,40 @@ def test_rows_longer_than_a_tile_and_tiles_of_rows(function, torchs, shape, dim,
     torch.testing.assert_close(ours, theirs, rtol=8 * step, atol=float(4 * torch.finfo(dtype).eps * theirs.abs().max()))
 
 
+@both
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("length", range(1, 19))
+def test_short_rows_side_by_side(function, torchs, length, dtype):
+    digits = {"rtol": 1e-6, "atol": 1e-6} if dtype == torch.float32 else {"rtol": 2**-7, "atol": 1e-6}
+    for rows in (1, 2, 3, 7, 33, 1000):
+        x, sent = (torch.randn(rows, length).to(dtype) for _ in range(2))
+        results = []
+        for one, wide in ((function, x), (torchs, x.double())):
+            y = one(wide.requires_grad_(), -1)
+            results.append([y, *torch.autograd.grad(y, wide, sent.to(wide.dtype))])
+        assert_all_close(results[0], [t.to(dtype) for t in results[1]], **digits)
+
+
+ENDS = [
+    (torch.inf, 1),
+    (torch.inf, torch.inf),
+    (-torch.inf, 2),
+    (-torch.inf, -torch.inf),
+    (torch.nan, 0),
+    (1, torch.nan),
+]
+
+
+@both
+@pytest.mark.parametrize("end", ENDS, ids=str)
+def test_a_short_row_is_what_it_is_in_a_long_one(function, torchs, end):  # noqa: ARG001
+    for length in (2, 3, 5, 16):
+        short = torch.randn(40, length)
+        short[17, :2] = torch.tensor(end)
+        long = torch.cat([short, torch.full((40, 100), -torch.inf)], 1)
+        torch.testing.assert_close(function(short, 1), function(long, 1)[:, :length], equal_nan=True)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("length", [1, 2, 1000, 300_000])
 def test_rows_sum_to_1(dtype, length):

@@ -1,6 +1,7 @@
 """Machine code for softmax, its logarithm, and the backward of both, row by row.
 
 What is summed over a row is summed in float64. Exponentials are kept in a row's room, so that each is computed once.
+Short rows lie side by side in vectors; what is summed over each is turned around in it.
 """
 
 import ctypes
@@ -20,6 +21,7 @@ from actlib.backends.vectors import (
     FLOATS,
     LANES,
     Code,
+    Double,
     Memory,
     Vector,
     decay,
@@ -53,7 +55,7 @@ def run(logarithm: bool, dim: int, tensors: Sequence[Tensor]) -> Tensor:
         rows = [t.detach().reshape(-1, length, inner).transpose(1, 2) for t in tensors]
         return out.copy_(run(logarithm, 2, rows).transpose(1, 2).reshape(x.shape))
     tensors = [t if t.is_contiguous() else t.detach().contiguous() for t in tensors]
-    kernel = _kernel(logarithm, tuple(DTYPES[t.dtype] for t in tensors), DTYPES[out.dtype])
+    kernel = _kernel(logarithm, tuple(DTYPES[t.dtype] for t in tensors), DTYPES[out.dtype], _short(length))
     _run(kernel, length, out, tensors)
     return out
 
@@ -65,12 +67,14 @@ def launch_of(logarithm: bool, inputs: int, dtype: torch.dtype) -> Launch | None
     """
     if dtype not in DTYPES:
         return None
-    kernel = _kernel(logarithm, (DTYPES[dtype],) * inputs, DTYPES[dtype])
+    of_rows = functools.partial(_kernel, logarithm, (DTYPES[dtype],) * inputs, DTYPES[dtype])
+    of_long_rows = of_rows(0)
 
     def launch(dim, mask, *tensors):  # noqa: ARG001
         x = tensors[-1]
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
         count, length = x.numel(), x.shape[-1]
+        kernel = of_long_rows if length > SHORT else of_rows(length)
         if length <= ROOM and count < SHARE:
             places = [t.data_ptr() or address(t) for t in tensors]
             kernel.whole(kernel.pack(count // length, length, out.data_ptr(), *places, _ROOM.address))
@@ -103,18 +107,28 @@ class _Room(threading.local):
 _ROOM = _Room()
 
 
+SHORT = BLOCK // 2
+"""Rows up to this length are short: several lie in a block."""
+
+
+def _short(length: int) -> int:
+    """The length of short rows; 0 for others."""
+    return length if length <= SHORT else 0
+
+
 @functools.cache
-def _kernel(logarithm: bool, kinds: tuple[str, ...], output: str) -> Kernel:
-    return Kernel(kernel_source(logarithm, kinds, output), "Q" * (len(kinds) + 3), unit=1)
+def _kernel(logarithm: bool, kinds: tuple[str, ...], output: str, short: int) -> Kernel:
+    return Kernel(kernel_source(logarithm, kinds, output, short), "Q" * (len(kinds) + 3), unit=1)
 
 
-def kernel_source(logarithm: bool, kinds: Sequence[str], output: str) -> str:
+def kernel_source(logarithm: bool, kinds: Sequence[str], output: str, short: int = 0) -> str:
     """A loop over rows in LLVM's language.
 
     Args:
         logarithm: Whether it is the logarithm of softmax.
         kinds: Type of the elements of x; or, for backward, of the upstream gradient and x.
         output: Type of the elements of the result.
+        short: The length of all rows, if it is at most `SHORT`; 0 for rows of any length.
 
     Returns:
         A module as `Code.function` describes it; `data` holds the number of rows, their length, and the addresses of
@@ -126,6 +140,9 @@ def kernel_source(logarithm: bool, kinds: Sequence[str], output: str) -> str:
     code.lines.append(f"%length = add i64 0, {code.field(1, 'i64')}")
     for number, name in enumerate(("out", *names, "rooms"), 2):
         code.lines.append(f"%{name} = getelementptr i8, ptr {code.field(number, 'ptr')}, i64 0")
+    if short:
+        _short_rows(code, short, logarithm, dict(zip(names, kinds, strict=True)), output)
+        return code.function()
     offset = code.add(f"mul i64 %thread, {code.add(f'add i64 %length, {BLOCK}')}")
     code.lines.append(f"%room = getelementptr float, ptr %rooms, i64 {offset}")
 
@@ -254,6 +271,117 @@ def _one_row(code: Code, row: str, logarithm: bool, kinds: dict[str, str], outpu
         write([u - e * left for e, u in zip(*parts(at, memory), strict=True)], at, memory)
 
     everywhere(finish)
+
+
+def _short_rows(code: Code, length: int, logarithm: bool, kinds: dict[str, str], output: str) -> None:
+    """As many whole rows at a time as a block holds."""
+    together = BLOCK // length * length
+    first, last = (code.add(f"mul i64 %{place}, {length}") for place in ("begin", "end"))
+    count = code.add(f"sub i64 {last}, {first}")
+    stored = (*kinds.values(), output)
+
+    def body(at: str, memory: Memory) -> None:
+        place = code.add(f"add i64 {first}, {at}")
+        for name, kind in (*kinds.items(), ("out", output)):
+            memory.fetch(kind, f"%{name}", place, to_write=name == "out")
+        given = {name: memory.load(kind, f"%{name}", place) for name, kind in kinds.items()}
+        memory.store(_of_short_rows(_Turns(code, length, memory.pairs), logarithm, **given), output, "%out", place)
+
+    # A whole block is read and written; what it holds of the next rows is written once more, and then right.
+    whole = code.call("usub.sat.i64", "i64", ("i64", count), ("i64", str(BLOCK - 1)))
+    code.loop(whole, together, lambda at: body(at, Memory(code, stored)))
+    steps = code.add(f"udiv i64 {code.add(f'add i64 {whole}, {together - 1}')}, {together}")
+    done = code.add(f"mul i64 {steps}, {together}")
+
+    def rest(at: str) -> None:
+        at = code.add(f"add i64 {done}, {at}")
+        left = code.add(f"sub i64 {count}, {at}")
+        left = code.add(f"call i64 @llvm.umin.i64(i64 {left}, i64 {together})")  # which a kernel declares
+        body(at, Memory(code, stored, code.add(f"trunc i64 {left} to i32")))
+
+    code.loop(code.add(f"sub i64 {count}, {done}"), together, rest)
+
+
+def _of_short_rows(turns: "_Turns", logarithm: bool, x: list[Vector], g: list[Vector] | None = None) -> list[Vector]:
+    """What `_one_row` computes, of a block of rows."""
+    top = turns.largest(x)
+    ds = [where(a == float("inf"), 0, a - t) for a, t in zip(x, top, strict=True)]
+    es = [decay(d) for d in ds]
+    undefined = lambda rest: [(r > 0) & (t == float("inf")) for r, t in zip(rest, top, strict=True)]
+    if logarithm and g is None:
+        under = [d < 0 for d in ds]
+        rest = turns.total([where(u, e, 0) for u, e in zip(under, es, strict=True)])
+        ties = turns.total([where(u, 0, where(d == d, 1, d)) for u, d in zip(under, ds, strict=True)])
+        rest = [((n - 1) + r).to(Vector) for n, r in zip(ties, rest, strict=True)]
+        nan = undefined(rest)
+        return [d - log1p(where(n, float("nan"), r)) for d, n, r in zip(ds, nan, rest, strict=True)]
+    totals = turns.total(es)
+    totals = [
+        where(n, float("nan"), t.to(Vector)) for n, t in zip(undefined([t - 1 for t in totals]), totals, strict=True)
+    ]
+    if g is None:
+        return [e / t for e, t in zip(es, totals, strict=True)]
+    inverse = [1 / t for t in totals]
+    mean = lambda values: [(v * i.to(Double)).to(Vector) for v, i in zip(turns.total(values), inverse, strict=True)]
+    if logarithm:
+        parts = [a - e * s for a, e, s in zip(g, es, mean(g), strict=True)]
+    else:
+        shift = mean([e * a for e, a in zip(es, g, strict=True)])
+        parts = [e * i * (a - s) for e, i, a, s in zip(es, inverse, g, shift, strict=True)]
+    return [u - e * left for u, e, left in zip(parts, es, mean(parts), strict=True)]
+
+
+class _Turns:
+    """What is taken over each of the rows that lie side by side in a block: all their lanes get it.
+
+    Args:
+        code: Where it is written down.
+        length: Length of a row.
+        pairs: Whether neighbours lie in two vectors, see `Memory`.
+    """
+
+    def __init__(self, code: Code, length: int, pairs: bool):
+        self.code, self.length = code, length
+        places = [(n % 2, n // 2) if pairs else divmod(n, LANES) for n in range(BLOCK)]
+        self._places = [vector * LANES + lane for vector, lane in places]
+        self._numbers = {place: n for n, place in enumerate(self._places)}
+
+    def turned(self, values: Sequence[Vector], by: int) -> list[Vector]:
+        """The block with each row turned around."""
+
+        def source(place):
+            row, at = divmod(self._numbers[place], self.length)
+            begin = row * self.length
+            return place if begin + self.length > BLOCK else self._places[begin + (at + by) % self.length]
+
+        one, other = values
+        turned = []
+        for first in (0, LANES):
+            lanes = ", ".join(f"i32 {source(first + lane)}" for lane in range(LANES))
+            both = f"{one.kind} {one.name}, {other.kind} {other.name}"
+            turned.append(type(one)(self.code, self.code.add(f"shufflevector {both}, <{LANES} x i32> <{lanes}>")))
+        return turned
+
+    def largest(self, values: Sequence[Vector]) -> list[Vector]:
+        """The largest number; where there is a NaN, NaN or any."""
+        by = 1
+        while by < self.length:
+            values = [where(a > b, a, b) for a, b in zip(values, self.turned(values, by), strict=True)]
+            by *= 2
+        return values
+
+    def total(self, values: Sequence[Vector]) -> list[Vector]:
+        """The sum, in float64: of twice as many neighbours each time, which are put together to the whole row."""
+        sums, of, total, counted = [v.to(Double) for v in values], 1, None, 0
+        while True:
+            if self.length & of:
+                here = self.turned(sums, counted) if counted else sums
+                total = here if total is None else [a + b for a, b in zip(total, here, strict=True)]
+                counted += of
+            if 2 * of > self.length:
+                return total
+            sums = [a + b for a, b in zip(sums, self.turned(sums, of), strict=True)]
+            of *= 2
 
 
 class _Sum:
