@@ -114,7 +114,9 @@ class Chart(Table):
         for question, leading in self.groups.items():
             rows.append([question, "", ""])
             rows += [[where, f"{why} ({at}: {verdict})", take] for where, why, at, verdict, take in leading]
-        super().__init__(["where", "why", "take"], rows)
+        super().__init__(
+            ["where", "why", "take"], rows, "From a place in a network, by what speaks for it, to a function"
+        )
 
     def _repr_html_(self):
         bodies = (group(question, "".join(map(_row, arrows))) for question, arrows in self.groups.items())
