@@ -19,6 +19,8 @@ import actlib
 
 FOLDS = {
     "Bookkeeping",
+    "Imports and symbols",
+    "The claims in full",
     "Code of this figure",
     "Code of this table",
     "Code of what follows",

@@ -44,7 +44,12 @@ class Reader:
         measured = self.measures(source)
         if label := cell["metadata"].get("label"):
             return label
-        last = ast.parse(source).body[-1]
+        statements = ast.parse(source).body
+        if all(map(_claims, statements)):
+            return "The claims in full"
+        if not cell["outputs"] and isinstance(statements[0], ast.Import | ast.ImportFrom):
+            return "Imports and symbols"
+        last = statements[-1]
         shown = "".join(_html(cell["outputs"]))
         if "<figure" in shown:
             return "How this was measured and drawn" if measured else "Code of this figure"
@@ -56,12 +61,20 @@ class Reader:
             return "Code of what follows"
         if isinstance(last, ast.Assert):
             return "How this is checked"
-        defined = any(isinstance(node, ast.FunctionDef) and self._calls(node) for node in ast.parse(source).body)
+        defined = any(isinstance(node, ast.FunctionDef) and self._calls(node) for node in statements)
         return "How this is measured" if defined else "Bookkeeping"
 
     def _calls(self, node: ast.AST) -> bool:
         called = (call.func for call in ast.walk(node) if isinstance(call, ast.Call))
         return any(self._names & {_root(f)} or (isinstance(f, ast.Attribute) and f.attr in METHODS) for f in called)
+
+
+def _claims(statement: ast.stmt) -> bool:
+    """Whether it states a claim, with its margin and conditions."""
+    match statement:
+        case ast.Assign(value=ast.Call(func=ast.Attribute(attr="Claim"))):
+            return True
+    return False
 
 
 def _imported(statement: ast.Import | ast.ImportFrom) -> Iterable[str]:
