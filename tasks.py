@@ -26,7 +26,10 @@ QUIET = ("--quiet", "--disable-pip-version-check")
 LAB = ROOT / ".venv-lab"
 RENDERS_MYST = ("jupyterlab==4.5.11", "jupyterlab-myst==2.7.0")  # from 4.6 on it does not load jupyterlab-myst 2.7
 LOWEST, NEWEST = "lowest", "newest"
-NOT_OF_THE_PACKAGE = ("test_book.py", "test_explorer.py", "test_benchmarks.py", "test_references.py", "test_terms.py")
+NOT_OF_THE_PACKAGE = (
+    *("test_book.py", "test_explorer.py", "test_typed_in_javascript.py", "test_benchmarks.py", "test_references.py"),
+    "test_terms.py",
+)
 """Tests that need more than the package and what its own tests need."""
 
 CUDA = (

@@ -11,6 +11,7 @@ from formulas import every_activation
 from test_typed import HOSTILE
 
 from actlib import ACTIVATIONS
+from actlib.formula.parser import FormulaError, parse
 
 PATIENCE = 300_000
 """Milliseconds; how fast the machine is, is no matter of these tests."""
@@ -310,7 +311,64 @@ def test_python_is_fetched_only_when_asked(visit):
     page = visit("#own=x*sigma(x)")
     page.wait_for_timeout(500)
     assert page.locator("#exp-formula").input_value() == "x*sigma(x)"
+    assert page.locator("#act-own canvas").count() == 3
     assert not [url for url in requests(page) if "pyodide" in url or "python" in url or "worker" in url]
+
+
+def type_and_wait(page, text):
+    """Types a formula, and ends the pause after it by hand: the pause in milliseconds; what is drawn is drawn then."""
+    return page.evaluate(
+        """async (text) => {
+            const set = window.setTimeout;
+            const asked = [];
+            window.setTimeout = (then, after) => asked.push([then, after]);
+            const input = document.getElementById('exp-formula');
+            input.value = text;
+            input.dispatchEvent(new Event('input'));
+            window.setTimeout = set;
+            const [[draw, pause]] = asked.filter(([then]) => then.name === 'draw');
+            draw();
+            await null;  // uPlot paints in a microtask
+            return pause;
+        }""",
+        text,
+    )
+
+
+def test_what_is_typed_is_drawn_within_300_milliseconds_without_python(visit):
+    page = visit()
+    page.evaluate("() => { window.Worker = class { constructor() { throw Error('asked for') } } }")
+    assert page.locator("#act-own canvas").count() == 0
+    drawn = set()
+    for text in ("x*sigma(x)", "x*sigma(beta*x) + 1", "log(x)", "where(x > 0, x, alpha*(exp(x) - 1))"):
+        assert type_and_wait(page, text) < 300
+        drawn.add(page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()"))
+        assert page.locator("#exp-status.exp-wrong").count() == 0
+    assert len(drawn) == 4
+    assert page.locator("#act-own").get_by_role("slider", name="alpha").count() == 1
+
+
+def test_a_slip_gets_the_words_of_python_at_once(visit):
+    page = visit()
+    for text in ("x*sigma(x", "2x", "floor(x)", "x/0"):
+        type_and_wait(page, text)
+        with pytest.raises(FormulaError) as error:
+            parse(text)
+        said = page.locator("#exp-status.exp-wrong").inner_text()
+        assert said.rstrip(".").lower() == str(error.value).lower()
+        assert page.locator("#exp-formula").get_attribute("aria-invalid") == "true"
+    type_and_wait(page, "x")
+    assert page.locator("#exp-status.exp-wrong").count() == 0
+
+
+def test_pythons_code_takes_over_and_draws_the_same(own):
+    assert own.derive("x*sigma(beta*x)") == "Derived."
+    page = own.page
+    derived = page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()")
+    type_and_wait(page, "x")
+    type_and_wait(page, "x*sigma(beta*x)")
+    assert page.locator(".exp-result").inner_text() == ""
+    assert page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()") == derived
 
 
 class Own:
@@ -366,7 +424,7 @@ def test_a_formula_of_ones_own(own, text, expected):
     page.wait_for_function("!/\\\\\\(|\\\\\\[/.test(document.querySelector('.exp-result').textContent)")
     assert page.locator(".exp-result mjx-merror").count() == 0
     assert page.locator(".exp-result tbody tr").count() == 11
-    assert page.locator(".exp-result canvas").count() == 3
+    assert page.locator("#act-own canvas").count() == 3
     codes = page.locator(".exp-result pre").all_text_contents()
     assert [
         next(w for w in ("Elementwise(", "@triton.jit", "def own(", "function own(") if w in code) for code in codes
@@ -375,15 +433,15 @@ def test_a_formula_of_ones_own(own, text, expected):
 
 def test_where_a_formula_has_no_value_there_is_a_word(own):
     assert own.derive("log(x)").startswith("No function of all real numbers")
-    assert own.page.locator(".exp-result canvas").count() == 3
+    assert own.page.locator("#act-own canvas").count() == 3
 
 
 def test_a_parameter_of_ones_own_moves_the_curve(own):
     assert own.derive("x*sigma(beta*x)") == "Derived."
     page = own.page
-    before = page.locator(".exp-result canvas").first.evaluate("c => c.toDataURL()")
-    page.locator(".exp-result").get_by_role("spinbutton", name="beta").fill("2")
-    assert page.locator(".exp-result canvas").first.evaluate("c => c.toDataURL()") != before
+    before = page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()")
+    page.locator("#act-own").get_by_role("spinbutton", name="beta").fill("2")
+    assert page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()") != before
     assert "f = 0.880797" in page.locator(".exp-values").inner_text()
     page.get_by_role("button", name="Prove again").click()
     page.wait_for_function("document.querySelector('.exp-result').ariaBusy === 'false'")
@@ -408,7 +466,7 @@ def test_hostile_input_gets_a_word_and_nothing_runs(own, text):
     assert len(own.derive(text)) > 10
     assert page.locator("#exp-status.exp-wrong").count() == 1
     assert page.locator("#act-own").locator("script, img, a, iframe").count() == 0
-    assert page.locator(".exp-result canvas").count() == 0
+    assert page.locator("#act-own canvas:visible").count() == 0
 
 
 def test_the_page_goes_on_after_all_that(own):
@@ -427,8 +485,9 @@ def test_opened_as_a_file_it_draws_and_says_what_it_lacks(browser, site):
     with Visit(browser, f"{(site / 'book' / 'explorer.html').as_uri()}#f=swish:2") as visit:
         assert visit.page.locator("#act-explorer canvas").count() == 3
         assert visit.page.locator("#act-explorer tbody td").first.inner_text() == f"{1 / (1 + math.exp(-2)):.6g}"
-        visit.page.fill("#exp-formula", "x")
+        visit.page.fill("#exp-formula", "x*tanh(x)")
         visit.page.locator(".exp-derive").click()
+        assert visit.page.locator("#act-own canvas:visible").count() == 3
         assert "Serve the book" in visit.page.locator("#exp-status").inner_text()
         assert visit.trouble == []
 

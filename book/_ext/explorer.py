@@ -3,6 +3,7 @@
 Besides, `movable.js` in one, for the chapters: it moves the curves of `figures.Movable`.
 
 - `functions.js`: every function of the registry with its first two derivatives, printed by `formula/source.py`.
+- `grammar.js`: what a formula of one's own may be made of, as `formula/parser.py` has it, with derivatives likewise.
 - `python.zip`: SymPy, mpmath and `actlib/formula` as they are installed here, for Pyodide.
 - `page.js`: all scripts of the page in one. Modules would not do: a browser loads none from a page opened as a file.
 - uPlot, which draws, and Pyodide, which is Python in the browser. `book/_web` pins them.
@@ -22,8 +23,9 @@ from sphinx.util import logging
 import actlib
 from actlib import ACTIVATIONS
 from actlib.activations.activation import Activation
+from actlib.formula import parser
 from actlib.formula.primitives import derivative
-from actlib.formula.source import FUNCTIONS, javascript_source
+from actlib.formula.source import FUNCTIONS, NO_STEPS, javascript_source
 
 HERE = pathlib.Path(__file__).parent
 WEB = HERE.parent / "_web"
@@ -33,7 +35,7 @@ LIBRARIES = {
 }
 """Which files of each library the page needs."""
 
-MODULES = ("primitives", "functions", "evaluate", "dom", "plot", "own", "explorer")
+MODULES = ("primitives", "functions", "grammar", "evaluate", "formula", "dom", "plot", "own", "explorer")
 """The scripts of the page, each after those that it imports."""
 
 MOVABLE = ("primitives", "evaluate", "dom", "movable")
@@ -108,6 +110,55 @@ def functions_module(bytes_to_load: dict[str, int]) -> str:
     )
 
 
+def grammar_module() -> str:
+    """The text of `grammar.js`: names, limits and words of `formula/parser.py`, and what its functions are."""
+    u = sympy.Symbol("u", real=True)
+    sources, calls, meanings = [], {}, {}
+    for name, (count, function) in parser.FUNCTIONS.items():
+        made = function(u) if count == 1 else None
+        if not (isinstance(made, sympy.Function) and made.args == (u,)):
+            meanings[name] = None
+            continue
+        meanings[name] = next((known for known, about in calls.items() if about["type"] is type(made)), name)
+        if meanings[name] != name:
+            continue
+        sources.append(javascript_source(f"of_{name}", [u], [made, derivative(made, u), derivative(made, u, u)]))
+        values = {f"{n}/1": function(sympy.Integer(n)) for n in (-1, 0, 1)}
+        exact = {at: [int(value.p), int(value.q)] for at, value in values.items() if value.is_Rational}
+        calls[name] = {"type": type(made), "positive": made.is_positive is True, "exact": exact}
+    called = {name for source in sources for name in re.findall(r"\w+(?=\()", source)}
+    limits = {
+        "longest": parser.LONGEST,
+        "deepest": parser.DEEPEST,
+        "mostParameters": parser.MOST_PARAMETERS,
+        "longestName": parser.LONGEST_NAME,
+        "largestExponent": parser.LARGEST_EXPONENT,
+        "largestDigits": parser.LARGEST_DIGITS,
+        "digits": len(str(parser.LARGEST_NUMBER)) - 1,
+    }
+    counts = {name: {"count": count, "means": meanings[name]} for name, (count, _) in parser.FUNCTIONS.items()}
+    spellings = {chr(code): meant for code, meant in parser.SPELLINGS.items()}
+    facts = {name: {key: about[key] for key in ("positive", "exact")} for name, about in calls.items()}
+    return "\n".join(
+        [
+            "// Generated from actlib/formula/parser.py: what a formula may be made of.",
+            f'import {{ {", ".join(name for name in FUNCTIONS if name in called)} }} from "./primitives.js";\n',
+            *sources,
+            f"export const FUNCTIONS = new Map(Object.entries({json.dumps(counts)}));\n",
+            *(
+                "export const CALLS = {",
+                *(f"    {n}: {{...{json.dumps(facts[n])}, derivatives: of_{n}}}," for n in calls),
+            ),
+            "};\n",
+            f"export const CONSTANTS = {json.dumps({name: float(value) for name, value in parser.CONSTANTS.items()})};",
+            f"export const SPELLINGS = new Map(Object.entries({json.dumps(spellings)}));",
+            f"export const STEPS = {json.dumps(parser.STEPS)};",
+            f"export const NO_STEPS = {json.dumps(NO_STEPS)};",
+            f"export const LIMITS = {json.dumps(limits)};\n",
+        ]
+    )
+
+
 def bundle(folder: pathlib.Path, names: tuple[str, ...]) -> str:
     """One classic script made of the modules: each becomes a function that returns what the module exports."""
     parts = []
@@ -161,6 +212,7 @@ def write(app, error) -> None:
     loaded = ("python.zip", "pyodide/pyodide.asm.wasm", "pyodide/python_stdlib.zip")
     functions = functions_module({name: (target / name).stat().st_size for name in loaded})
     (target / "functions.js").write_text(functions, encoding="utf-8", newline="\n")
+    (target / "grammar.js").write_text(grammar_module(), encoding="utf-8", newline="\n")
     for script, modules in {"page": MODULES, "curves": MOVABLE}.items():
         (target / f"{script}.js").write_text(bundle(target, modules), encoding="utf-8", newline="\n")
     logging.getLogger(__name__).info("explorer: written to %s", target)

@@ -1,12 +1,14 @@
-// A formula of the reader's own: SymPy derives it in a worker, this shows what comes. Nothing typed is ever run.
+// A formula of the reader's own: it is drawn at once, and SymPy derives it in a worker. Nothing typed is ever run.
 
 import { h, math, number, slider } from "./dom.js";
 import { compile } from "./evaluate.js";
+import { evaluator, FormulaError, parse } from "./formula.js";
 import { BYTES } from "./functions.js";
+import { LIMITS } from "./grammar.js";
 import { Plot } from "./plot.js";
 
 const SECONDS = 20;
-const LONGEST = 400;
+const PAUSE = 150; // milliseconds of typing nothing after which a formula is drawn
 const EXAMPLES = ["x*sigma(1.702*x)", "max(0, x)**2", "x*tanh(softplus(x))", "where(x > 0, x, alpha*(exp(x) - 1))", "x/(1 + abs(x))"];
 const CODE = { actlib: "actlib", torch: "PyTorch", triton: "Triton", javascript: "JavaScript" };
 const STYLES = { holds: "act-holds", "holds in part": "act-part", "does not hold": "act-fails" };
@@ -15,8 +17,10 @@ export function start(root, changed) {
     let worker = null;
     let ready = false;
     let timer = null;
-    let busy = false; // a formula waits for Python, or is being derived
-    let values = {};
+    let busy = null; // the formula that waits for Python, or is being derived
+    let waiting = null;
+    let values = {}; // of parameters, those of formulas before, too
+    let drawn = null; // { formula, parameters, run }
     let shown = null;
 
     const input = h("input", {
@@ -26,13 +30,22 @@ export function start(root, changed) {
         autocapitalize: "off",
         spellcheck: "false",
         "aria-describedby": "exp-status",
-        oninput: () => changed(),
+        oninput: () => {
+            changed();
+            clearTimeout(waiting);
+            waiting = setTimeout(draw, PAUSE);
+        },
     });
     const derive = h("button", { type: "submit", class: "exp-derive" }, "Derive");
     const stop = h("button", { type: "button", hidden: true, onclick: () => end("Stopped.") }, "Stop");
     const status = h("p", { id: "exp-status", role: "status", class: "exp-status" });
     const bar = h("progress", { max: 1, value: 0, "aria-label": "Loading Python", hidden: true });
+    const sliders = h("div", { class: "exp-parameters" });
+    const figure = h("div", { class: "exp-figure" });
+    const read = h("p", { class: "exp-values" });
+    const drawing = h("div", { class: "exp-drawing", hidden: true }, sliders, figure, read);
     const result = h("div", { class: "exp-result" });
+    const plot = new Plot(figure, { read: () => table() });
     const form = h(
         "form",
         {
@@ -52,37 +65,99 @@ export function start(root, changed) {
         { class: "exp-examples" },
         "For instance ",
         ...EXAMPLES.map((text) =>
-            h("button", { type: "button", onclick: () => [(input.value = text), (values = {}), changed(), ask()] }, text),
+            h("button", { type: "button", onclick: () => [(input.value = text), (values = {}), ready ? ask() : draw(), changed()] }, text),
         ),
     );
-    root.replaceChildren(form, examples, bar, status, result);
+    root.replaceChildren(form, examples, bar, status, drawing, result);
     const size = Math.round(Object.values(BYTES).reduce((a, b) => a + b) / 1e6);
-    const idle = () => say(`The first time, this loads Python with SymPy from this site: ${size} MB.`);
+    const idle = () => say(ready ? "" : `The curve is drawn while you type. Derive loads Python with SymPy from this site, once: ${size} MB.`);
 
     function say(text, wrong = false) {
-        status.textContent = text;
+        if (status.textContent !== text) status.textContent = text;
         status.classList.toggle("exp-wrong", wrong);
         input.setAttribute("aria-invalid", wrong);
     }
 
-    function works(on) {
-        busy = on;
-        stop.hidden = !on;
-        result.setAttribute("aria-busy", on);
+    function works(formula) {
+        busy = formula;
+        stop.hidden = formula === null;
+        result.setAttribute("aria-busy", formula !== null);
+    }
+
+    // Reads what is typed and draws it; whether there was something to draw.
+    function draw(asked = false) {
+        clearTimeout(waiting);
+        const formula = input.value;
+        if (drawn?.formula === formula) return true;
+        forget();
+        drawn = null;
+        if (!formula.trim() && !asked) {
+            drawing.hidden = true;
+            if (busy === null) idle();
+            return false;
+        }
+        let tree;
+        try {
+            tree = parse(formula);
+        } catch (error) {
+            if (!(error instanceof FormulaError)) throw error;
+            drawing.classList.add("exp-stale");
+            say(sentence(error.message), true);
+            return false;
+        }
+        drawn = { formula, parameters: tree.parameters, run: evaluator(tree) };
+        drawing.hidden = false;
+        drawing.classList.remove("exp-stale");
+        for (const name of drawn.parameters) values[name] ??= 1;
+        sliders.replaceChildren(
+            ...drawn.parameters.map((name) =>
+                slider({ name, value: values[name], low: -3, high: 3, label: name }, (value) => {
+                    values[name] = value;
+                    if (shown) shown.again.hidden = false;
+                    refresh();
+                    changed();
+                }),
+            ),
+        );
+        refresh();
+        if (busy === null) idle();
+        return true;
+    }
+
+    function refresh() {
+        plot.show([{ label: `f(x) = ${drawn.formula}`, colour: "--act-1", evaluate }]);
+        table();
+    }
+
+    // Where there is no value there is no slope, though its formula may have one.
+    function evaluate(x) {
+        const found = drawn.run(x, ...drawn.parameters.map((name) => values[name]));
+        return Number.isNaN(found[0]) ? [NaN, NaN, NaN] : found;
+    }
+
+    function table() {
+        if (!drawn) return;
+        const [value, slope, second] = evaluate(plot.at).map((v) => number(v));
+        read.textContent = `x = ${number(plot.at)}:  f = ${value},  f′ = ${slope},  f″ = ${second}`;
+    }
+
+    // What was derived is no longer of the formula that is typed.
+    function forget() {
+        result.replaceChildren();
+        shown = null;
     }
 
     function ask() {
-        const formula = input.value;
-        if (busy) end("");
-        result.replaceChildren();
-        shown = null;
-        if (formula.length > LONGEST) {
-            return say(`The formula has ${formula.length.toLocaleString("en")} characters, more than ${LONGEST}.`, true);
+        if (busy !== null) end("");
+        forget();
+        if (!draw(true)) {
+            drawing.hidden = true;
+            return;
         }
         if (location.protocol === "file:") {
             return say("A page that is opened as a file may load no Python. Serve the book: python -m http.server", true);
         }
-        works(true);
+        works(input.value);
         if (!worker) launch();
         if (ready) run();
         else say("Python is loading…");
@@ -101,7 +176,8 @@ export function start(root, changed) {
         say("SymPy derives…");
         const seconds = Number(root.dataset.seconds ?? SECONDS);
         timer = setTimeout(() => end(`This did not end within ${seconds} seconds. What was found until then is shown.`, true), 1000 * seconds);
-        worker.postMessage({ formula: input.value, values });
+        const given = Object.fromEntries(drawn.parameters.map((name) => [name, values[name]]));
+        worker.postMessage({ formula: busy, values: given });
     }
 
     // Ends what runs; the worker cannot be interrupted otherwise, so the next formula gets a new one.
@@ -111,7 +187,7 @@ export function start(root, changed) {
         worker = null;
         ready = false;
         bar.hidden = true;
-        works(false);
+        works(null);
         say(text, wrong);
     }
 
@@ -124,15 +200,15 @@ export function start(root, changed) {
         } else if (data.kind === "ready") {
             ready = true;
             bar.hidden = true;
-            if (busy) run();
+            if (busy !== null) run();
         } else if (data.kind === "failed") {
             end(`Python could not be loaded: ${data.message}`, true);
         } else if (data.kind === "part") {
-            receive(data.part);
+            if (busy === drawn?.formula) receive(data.part);
         } else if (data.kind === "done") {
             clearTimeout(timer);
-            works(false);
-            if (!status.classList.contains("exp-wrong")) say("Derived.");
+            if (busy === drawn?.formula && !status.classList.contains("exp-wrong")) say("Derived.");
+            works(null);
             changed();
         }
     }
@@ -154,48 +230,25 @@ export function start(root, changed) {
     }
 
     function begin(part) {
-        values = { ...part.parameters };
-        const evaluate = compile(part.javascript);
         const names = Object.keys(part.parameters);
-        const figure = h("div", { class: "exp-figure" });
-        const read = h("p", { class: "exp-values" });
+        drawn = { ...drawn, parameters: names, run: compile(part.javascript) };
+        refresh();
         const rows = h("tbody");
         const principles = h("tbody");
         const list = h("div", { class: "exp-code" });
         const again = h("button", { type: "button", hidden: true, onclick: () => ask() }, "Prove again at these values");
         const block = (label, latex) =>
             h("div", { class: "exp-formula", tabindex: "0", role: "group", "aria-label": label }, math(latex, true));
-        const sliders = names.map((name) =>
-            slider({ name, value: values[name], low: -3, high: 3, label: name }, (value) => {
-                values[name] = value;
-                again.hidden = false;
-                draw();
-                changed();
-            }),
-        );
         const head = (...cells) => h("thead", {}, h("tr", {}, ...cells.map((cell) => h("th", { scope: "col" }, cell))));
         result.replaceChildren(
             block("The formula", `f(x) = ${part.latex}`),
             block("Its derivative", `f'(x) = ${part.slope}`),
-            ...(names.length ? [h("div", { class: "exp-parameters" }, ...sliders, again)] : []),
-            figure,
-            read,
-            scroll("Properties", h("table", { class: "act-table", hidden: true }, head("property", names.length ? `where ${told(values)}` : "found"), rows)),
+            again,
+            scroll("Properties", h("table", { class: "act-table", hidden: true }, head("property", names.length ? `where ${told(part.parameters)}` : "found"), rows)),
             scroll("The three principles", h("table", { class: "act-table", hidden: true }, head("principle", "verdict", "because"), principles)),
             list,
         );
-        const plot = new Plot(figure, { read: () => table() });
-        const f = (x) => evaluate(x, ...names.map((name) => values[name]));
-        const table = () => {
-            const [value, slope, second] = f(plot.at).map((v) => number(v));
-            read.textContent = `x = ${number(plot.at)}:  f = ${value},  f′ = ${slope},  f″ = ${second}`;
-        };
-        const draw = () => {
-            plot.show([{ label: "f", colour: "--act-1", evaluate: f }]);
-            table();
-        };
-        shown = { rows, principles, code: list };
-        draw();
+        shown = { rows, principles, code: list, again };
     }
 
     const told = (given) => Object.entries(given).map(([name, value]) => `${name} = ${number(value)}`).join(", ");
@@ -226,11 +279,16 @@ export function start(root, changed) {
     idle();
     return {
         // What of it stands in the link.
-        state: () => (input.value && input.value.length <= LONGEST ? { formula: input.value, values } : null),
+        state: () => {
+            if (!input.value || input.value.length > LIMITS.longest) return null;
+            const names = drawn?.formula === input.value ? drawn.parameters : Object.keys(values);
+            return { formula: input.value, values: Object.fromEntries(names.map((name) => [name, values[name]])) };
+        },
         set: (formula, given) => {
-            input.value = formula.slice(0, LONGEST);
+            input.value = formula.slice(0, LIMITS.longest);
             values = given;
-            if (formula) say("A formula came with the link. Derive shows what SymPy finds.");
+            drawn = null;
+            draw();
         },
     };
 }
