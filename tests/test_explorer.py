@@ -4,6 +4,7 @@ import json
 import math
 import pathlib
 import zipfile
+from xml.etree import ElementTree
 
 import mpmath
 import pytest
@@ -317,6 +318,62 @@ def test_python_is_fetched_only_when_asked(visit):
     assert not [url for url in requests(page) if "pyodide" in url or "python" in url or "worker" in url]
 
 
+def test_a_function_of_the_library_is_drawn_below(visit):
+    page = visit("#f=relu&own=x*sigma(x)")
+    alone = page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()")
+    page.select_option("#exp-beside", "gelu")
+    assert page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()") != alone
+    assert "gelu: f = 0.841345" in page.locator(".exp-values").inner_text()
+    assert state(page)["beside"] == "gelu"
+    other = visit(page.evaluate("location.hash"))
+    assert other.locator("#exp-beside").input_value() == "gelu"
+    assert "gelu: f = 0.841345" in other.locator(".exp-values").inner_text()
+
+
+def test_curves_that_coincide_are_named(visit):
+    page = visit("#f=silu,swish:1&own=x*sigma(x)&beside=silu")
+    said = page.locator("#act-explorer .exp-together")
+    assert "f, f′, f″ of silu and swish (beta 1) coincide in the whole window." in said.inner_text()
+    page.get_by_role("spinbutton", name="beta of swish").fill("2")
+    assert "whole" not in said.inner_text()
+    assert "f, f′, f″ of silu and your formula" in page.locator("#act-own .exp-together").inner_text()
+    page.select_option("#exp-add", "relu")
+    page.get_by_role("button", name="Remove silu").click()
+    page.get_by_role("button", name="Remove swish").click()
+    assert said.is_hidden()
+
+
+@pytest.mark.parametrize("where", ["#act-explorer", "#act-own"])
+def test_pictures_are_saved(visit, where):
+    page = visit("#f=silu,swish:1&own=where(x < 1, x, 0)&beside=silu")
+    saved = {}
+    for kind in ("SVG", "PNG"):
+        with page.expect_download() as download:
+            page.locator(where).get_by_role("button", name=f"Download as {kind}").click()
+        assert download.value.suggested_filename == f"curves.{kind.lower()}"
+        saved[kind] = pathlib.Path(download.value.path()).read_bytes()
+    assert saved["PNG"].startswith(b"\x89PNG")
+    root = ElementTree.fromstring(saved["SVG"])
+    inside = [e.tag.rpartition("}")[2] for e in root.iter()]
+    assert set(inside) == {"svg", "title", "rect", "path", "text"}
+    curves = [e.get("d") for e in root.iter() if e.get("stroke-linejoin") and "h" not in e.get("d")]
+    assert len(curves) == 6
+    assert all("NaN" not in d for d in curves)
+    dashed = [e for e in root.iter() if e.get("stroke-dasharray")]
+    assert bool(dashed) == (where == "#act-explorer")
+
+
+def test_a_link_is_copied(visit):
+    page = visit("#f=tanh", permissions=["clipboard-read", "clipboard-write"])
+    page.locator("#exp-x").fill("0.25")
+    copy = page.locator("#act-explorer").get_by_role("button", name="Copy a link")
+    copy.click()
+    page.wait_for_function("button => button.textContent === 'Copied'", arg=copy.element_handle())
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.evaluate("location.href")
+    assert "at=0.25" in copied
+
+
 def test_python_starts_when_the_field_is_entered_and_again_after_a_stop(visit):
     page = visit("#own=x*sigma(x)")
     page.evaluate(
@@ -454,7 +511,7 @@ def test_a_formula_of_ones_own(own, text, expected):
     for label, words in expected.items():
         assert words in own.told(label)
     page = own.page
-    page.wait_for_function("document.querySelectorAll('.exp-result .exp-formula mjx-container').length === 2")
+    page.wait_for_function("document.querySelectorAll('.exp-result > .exp-formula mjx-container').length === 3")
     page.wait_for_function("!/\\\\\\(|\\\\\\[/.test(document.querySelector('.exp-result').textContent)")
     assert page.locator(".exp-result mjx-merror").count() == 0
     assert page.locator(".exp-result tbody tr").count() == 11
@@ -463,6 +520,15 @@ def test_a_formula_of_ones_own(own, text, expected):
     assert [
         next(w for w in ("Elementwise(", "@triton.jit", "def own(", "function own(") if w in code) for code in codes
     ] == ["Elementwise(", "def own(", "@triton.jit", "function own("]
+
+
+def test_the_steps_of_a_derivative_unfold(own):
+    assert own.derive("x*sigma(1.702*x)") == "Derived."
+    page = own.page
+    page.locator(".exp-steps summary").click()
+    page.wait_for_function("document.querySelectorAll('.exp-steps mjx-container').length === 3")
+    rules = page.locator(".exp-steps li > span").all_inner_texts()
+    assert rules == ["Constant factor:", "Slope of sigma, chain rule:", "Product rule:"]
 
 
 def test_where_a_formula_has_no_value_there_is_a_word(own):
@@ -476,7 +542,7 @@ def test_a_parameter_of_ones_own_moves_the_curve(own):
     before = page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()")
     page.locator("#act-own").get_by_role("spinbutton", name="beta").fill("2")
     assert page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()") != before
-    assert "f = 0.880797" in page.locator(".exp-values").inner_text()
+    assert "your formula: f = 0.880797" in page.locator(".exp-values").inner_text()
     page.get_by_role("button", name="Prove again").click()
     page.wait_for_function("document.querySelector('.exp-result').ariaBusy === 'false'")
     assert "26.1%" in own.told("monotone")

@@ -4,8 +4,8 @@ Besides, `movable.js` in one, for the chapters: it moves the curves of `figures.
 
 - `functions.js`: every function of the registry with its first two derivatives, printed by `formula/source.py`.
 - `grammar.js`: what a formula of one's own may be made of, as `formula/parser.py` has it, with derivatives likewise.
-- `python.zip`: SymPy, mpmath and `actlib/formula` as they are installed here, compiled by Pyodide, for it: compiled in the
-  reader's browser they would take most of the time that Python needs there to start.
+- `python.zip`: SymPy, mpmath and `actlib/formula` as they are installed here, compiled by the Pyodide that imports
+  them: to compile them in the reader's browser would take most of the time that Python needs there to start.
 - `page.js`: all scripts of the page in one. Modules would not do: a browser loads none from a page opened as a file.
 - uPlot, which draws, and Pyodide, which is Python in the browser. `book/_web` pins them.
 """
@@ -40,7 +40,7 @@ LIBRARIES = {
 }
 """Which files of each library the page needs."""
 
-MODULES = ("primitives", "functions", "grammar", "evaluate", "formula", "dom", "plot", "own", "explorer")
+MODULES = ("primitives", "functions", "grammar", "evaluate", "formula", "dom", "picture", "plot", "own", "explorer")
 """The scripts of the page, each after those that it imports."""
 
 MOVABLE = ("primitives", "evaluate", "dom", "movable")
@@ -174,7 +174,7 @@ def bundle(folder: pathlib.Path, names: tuple[str, ...]) -> str:
         )
         several = re.findall(r"^export const \{(.+)\} = ", text, re.MULTILINE)
         exported = [name.split(":")[-1].strip() for group in several for name in group.split(",")]
-        exported += re.findall(r"^export (?:function|class|const) (\w+)", text, re.MULTILINE)
+        exported += re.findall(r"^export (?:async )?(?:function|class|const) (\w+)", text, re.MULTILINE)
         text = re.sub(r"^export ", "", text, flags=re.MULTILINE)
         parts.append(f"modules.{module} = (() => {{\n{text}\nreturn {{ {', '.join(exported)} }};\n}})();\n")
     return '"use strict";\n{\nconst modules = {};\n' + "\n".join(parts) + "}\n"

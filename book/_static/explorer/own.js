@@ -1,9 +1,9 @@
 // A formula of the reader's own: it is drawn at once, and SymPy derives it in a worker. Nothing typed is ever run.
 
-import { h, math, number, slider } from "./dom.js";
+import { h, math, number, slider, swatch } from "./dom.js";
 import { compile } from "./evaluate.js";
 import { evaluator, FormulaError, parse } from "./formula.js";
-import { BYTES } from "./functions.js";
+import { ACTIVATIONS, BYTES } from "./functions.js";
 import { LIMITS } from "./grammar.js";
 import { Plot } from "./plot.js";
 
@@ -14,7 +14,7 @@ const EXAMPLES = ["x*sigma(1.702*x)", "max(0, x)**2", "x*tanh(softplus(x))", "wh
 const CODE = { actlib: "actlib", torch: "PyTorch", triton: "Triton", javascript: "JavaScript" };
 const STYLES = { holds: "act-holds", "holds in part": "act-part", "does not hold": "act-fails" };
 
-export function start(root, changed) {
+export function start(root, changed, link) {
     let worker = null;
     let ready = false;
     let step = 0; // of STEPS
@@ -47,9 +47,16 @@ export function start(root, changed) {
     const isFile = location.protocol === "file:";
     const figure = h("div", { class: "exp-figure" });
     const read = h("p", { class: "exp-values" });
-    const drawing = h("div", { class: "exp-drawing", hidden: true }, sliders, figure, read);
+    const beside = h(
+        "select",
+        { id: "exp-beside", onchange: () => [drawn && refresh(), changed()] },
+        h("option", { value: "" }, "nothing"),
+        ...ACTIVATIONS.map(({ name }) => h("option", { value: name }, name)),
+    );
+    const choice = h("p", { class: "exp-beside" }, h("label", { for: "exp-beside" }, "Drawn over"), beside);
+    const drawing = h("div", { class: "exp-drawing", hidden: true }, sliders, choice, figure, read);
     const result = h("div", { class: "exp-result" });
-    const plot = new Plot(figure, { read: () => table() });
+    const plot = new Plot(figure, { read: () => table(), link });
     const form = h(
         "form",
         {
@@ -132,8 +139,19 @@ export function start(root, changed) {
     }
 
     function refresh() {
-        plot.show([{ label: `f(x) = ${drawn.formula}`, colour: "--act-1", evaluate }]);
+        plot.show(curves());
         table();
+    }
+
+    // The function of the library lies below.
+    function curves() {
+        const own = { name: "your formula", label: `f(x) = ${drawn.formula}`, colour: "--act-1", evaluate };
+        const about = ACTIVATIONS.find(({ name }) => name === beside.value);
+        if (!about) return [own];
+        const values = about.parameters.map((p) => p.value);
+        const settings = about.parameters.map((p) => `${p.name} ${number(p.value, 4)}`).join(", ");
+        const label = settings ? `${about.name} (${settings})` : about.name;
+        return [{ name: about.name, label, colour: "--act-2", evaluate: (x) => about.derivatives(x, ...values) }, own];
     }
 
     // Where there is no value there is no slope, though its formula may have one.
@@ -144,8 +162,11 @@ export function start(root, changed) {
 
     function table() {
         if (!drawn) return;
-        const [value, slope, second] = evaluate(plot.at).map((v) => number(v));
-        read.textContent = `x = ${number(plot.at)}:  f = ${value},  f′ = ${slope},  f″ = ${second}`;
+        const lines = curves().reverse().map((curve) => {
+            const [value, slope, second] = curve.evaluate(plot.at).map((v) => number(v));
+            return h("span", {}, swatch(curve.colour), ` ${curve.name}: f = ${value}, f′ = ${slope}, f″ = ${second}`);
+        });
+        read.replaceChildren(h("span", {}, `At x = ${number(plot.at)}`), ...lines);
     }
 
     // What was derived is no longer of the formula that is typed.
@@ -267,12 +288,25 @@ export function start(root, changed) {
         result.replaceChildren(
             block("The formula", `f(x) = ${part.latex}`),
             block("Its derivative", `f'(x) = ${part.slope}`),
+            block("Its second derivative", `f''(x) = ${part.second}`),
+            ...(part.steps.length ? [derivation(part.steps, block)] : []),
             again,
             scroll("Properties", h("table", { class: "act-table", hidden: true }, head("property", names.length ? `where ${told(part.parameters)}` : "found"), rows)),
             scroll("The three principles", h("table", { class: "act-table", hidden: true }, head("principle", "verdict", "because"), principles)),
             list,
         );
         shown = { rows, principles, code: list, again };
+    }
+
+    // How the derivative is found, folded; formulas are typeset when it is opened.
+    function derivation(steps, block) {
+        const list = h("ol");
+        const open = () => {
+            if (list.childElementCount) return;
+            list.append(...steps.map(({ rule, latex }) => h("li", {}, h("span", {}, `${sentence(rule).slice(0, -1)}:`), block(rule, latex))));
+        };
+        const words = `The derivative in ${steps.length} ${steps.length > 1 ? "steps" : "step"}, of inner parts first`;
+        return h("details", { class: "exp-steps", ontoggle: open }, h("summary", {}, words), list);
     }
 
     const told = (given) => Object.entries(given).map(([name, value]) => `${name} = ${number(value)}`).join(", ");
@@ -306,9 +340,11 @@ export function start(root, changed) {
         state: () => {
             if (!input.value || input.value.length > LIMITS.longest) return null;
             const names = drawn?.formula === input.value ? drawn.parameters : Object.keys(values);
-            return { formula: input.value, values: Object.fromEntries(names.map((name) => [name, values[name]])) };
+            const given = Object.fromEntries(names.map((name) => [name, values[name]]));
+            return { formula: input.value, values: given, beside: beside.value };
         },
-        set: (formula, given) => {
+        set: (formula, given, other) => {
+            beside.value = other;
             input.value = formula.slice(0, LIMITS.longest);
             values = given;
             drawn = null;
