@@ -27,8 +27,9 @@ LAB = ROOT / ".venv-lab"
 RENDERS_MYST = ("jupyterlab==4.5.11", "jupyterlab-myst==2.7.0")  # from 4.6 on it does not load jupyterlab-myst 2.7
 LOWEST, NEWEST = "lowest", "newest"
 NOT_OF_THE_PACKAGE = (
-    *("test_book.py", "test_site.py", "test_explorer.py", "test_movable.py", "test_paper.py"),
-    *("test_references.py", "test_terms.py", "test_benchmarks.py", "test_processors.py"),
+    *("test_book.py", "test_site.py", "test_explorer.py", "test_typed_in_javascript.py", "test_live.py"),
+    *("test_movable.py", "test_panels.py", "test_paper.py", "test_references.py", "test_terms.py"),
+    *("test_benchmarks.py", "test_processors.py"),
 )
 """Tests that need more than the package and what its own tests need."""
 

@@ -2,6 +2,9 @@
 
 import json
 import math
+import pathlib
+import zipfile
+from xml.etree import ElementTree
 
 import mpmath
 import pytest
@@ -11,6 +14,7 @@ from formulas import every_activation
 from test_typed import HOSTILE
 
 from actlib import ACTIVATIONS
+from actlib.formula.parser import FormulaError, parse
 
 PATIENCE = 300_000
 """Milliseconds; how fast the machine is, is no matter of these tests."""
@@ -311,7 +315,152 @@ def test_python_is_fetched_only_when_asked(visit):
     page = visit("#own=x*sigma(x)")
     page.wait_for_timeout(500)
     assert page.locator("#exp-formula").input_value() == "x*sigma(x)"
+    assert page.locator("#act-own canvas").count() == 3
     assert not [url for url in requests(page) if "pyodide" in url or "python" in url or "worker" in url]
+
+
+def test_a_function_of_the_library_is_drawn_below(visit):
+    page = visit("#f=relu&own=x*sigma(x)")
+    alone = page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()")
+    page.select_option("#exp-beside", "gelu")
+    assert page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()") != alone
+    assert "gelu: f = 0.841345" in page.locator(".exp-values").inner_text()
+    assert state(page)["beside"] == "gelu"
+    other = visit(page.evaluate("location.hash"))
+    assert other.locator("#exp-beside").input_value() == "gelu"
+    assert "gelu: f = 0.841345" in other.locator(".exp-values").inner_text()
+
+
+def test_curves_that_coincide_are_named(visit):
+    page = visit("#f=silu,swish:1&own=x*sigma(x)&beside=silu")
+    said = page.locator("#act-explorer .exp-together")
+    assert "f, f′, f″ of silu and swish (beta 1) coincide in the whole window." in said.inner_text()
+    page.get_by_role("spinbutton", name="beta of swish").fill("2")
+    assert "whole" not in said.inner_text()
+    assert "f, f′, f″ of silu and your formula" in page.locator("#act-own .exp-together").inner_text()
+    page.select_option("#exp-add", "relu")
+    page.get_by_role("button", name="Remove silu").click()
+    page.get_by_role("button", name="Remove swish").click()
+    assert said.is_hidden()
+
+
+@pytest.mark.parametrize("where", ["#act-explorer", "#act-own"])
+def test_pictures_are_saved(visit, where):
+    page = visit("#f=silu,swish:1&own=where(x < 1, x, 0)&beside=silu")
+    saved = {}
+    for kind in ("SVG", "PNG"):
+        with page.expect_download() as download:
+            page.locator(where).get_by_role("button", name=f"Download as {kind}").click()
+        assert download.value.suggested_filename == f"curves.{kind.lower()}"
+        saved[kind] = pathlib.Path(download.value.path()).read_bytes()
+    assert saved["PNG"].startswith(b"\x89PNG")
+    root = ElementTree.fromstring(saved["SVG"])
+    inside = [e.tag.rpartition("}")[2] for e in root.iter()]
+    assert set(inside) == {"svg", "title", "rect", "path", "text"}
+    curves = [e.get("d") for e in root.iter() if e.get("stroke-linejoin") and "h" not in e.get("d")]
+    assert len(curves) == 6
+    assert all("NaN" not in d for d in curves)
+    dashed = [e for e in root.iter() if e.get("stroke-dasharray")]
+    assert bool(dashed) == (where == "#act-explorer")
+
+
+def test_a_link_is_copied(visit):
+    page = visit("#f=tanh", permissions=["clipboard-read", "clipboard-write"])
+    page.locator("#exp-x").fill("0.25")
+    copy = page.locator("#act-explorer").get_by_role("button", name="Copy a link")
+    copy.click()
+    page.wait_for_function("button => button.textContent === 'Copied'", arg=copy.element_handle())
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.evaluate("location.href")
+    assert "at=0.25" in copied
+
+
+def test_python_starts_when_the_field_is_entered_and_again_after_a_stop(visit):
+    page = visit("#own=x*sigma(x)")
+    page.evaluate(
+        """() => {
+            window.workers = [];
+            window.Worker = class {
+                constructor(url) { workers.push(this); this.running = true; }
+                terminate() { this.running = false; }
+                postMessage(message) { this.asked = message; }
+            };
+        }"""
+    )
+    tell = lambda message: page.evaluate("(data) => workers.at(-1).onmessage({ data })", message)
+    running = lambda: page.evaluate("workers.map((w) => w.running)")
+    page.locator("#exp-formula").focus()
+    assert running() == [True]
+    assert page.locator("#act-own progress").is_hidden()
+    page.locator(".exp-derive").click()
+    shown = [page.locator("#act-own progress").get_attribute("value")]
+    for message in ({"kind": "loaded", "loaded": 10**6}, {"kind": "loaded", "loaded": 10**9}, {"kind": "starting"}):
+        tell(message)
+        shown.append(page.locator("#act-own progress").get_attribute("value"))
+    tell({"kind": "ready"})
+    shown.append(page.locator("#act-own progress").get_attribute("value"))
+    assert [float(v) for v in shown] == sorted({float(v) for v in shown})
+    assert page.locator("#exp-status").inner_text() == "Step 4 of 4: SymPy derives…"
+    assert page.evaluate("workers[0].asked.formula") == "x*sigma(x)"
+    page.get_by_role("button", name="Stop").click()
+    assert running() == [False, True]
+    assert page.locator("#exp-status").inner_text() == "Stopped."
+
+
+def type_and_wait(page, text):
+    """Types a formula, and ends the pause after it by hand: the pause in milliseconds; what is drawn is drawn then."""
+    return page.evaluate(
+        """async (text) => {
+            const set = window.setTimeout;
+            const asked = [];
+            window.setTimeout = (then, after) => asked.push([then, after]);
+            const input = document.getElementById('exp-formula');
+            input.value = text;
+            input.dispatchEvent(new Event('input'));
+            window.setTimeout = set;
+            const [[draw, pause]] = asked.filter(([then]) => then.name === 'draw');
+            draw();
+            await null;  // uPlot paints in a microtask
+            return pause;
+        }""",
+        text,
+    )
+
+
+def test_what_is_typed_is_drawn_within_300_milliseconds_without_python(visit):
+    page = visit()
+    page.evaluate("() => { window.Worker = class { constructor() { throw Error('asked for') } } }")
+    assert page.locator("#act-own canvas").count() == 0
+    drawn = set()
+    for text in ("x*sigma(x)", "x*sigma(beta*x) + 1", "log(x)", "where(x > 0, x, alpha*(exp(x) - 1))"):
+        assert type_and_wait(page, text) < 300
+        drawn.add(page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()"))
+        assert page.locator("#exp-status.exp-wrong").count() == 0
+    assert len(drawn) == 4
+    assert page.locator("#act-own").get_by_role("slider", name="alpha").count() == 1
+
+
+def test_a_slip_gets_the_words_of_python_at_once(visit):
+    page = visit()
+    for text in ("x*sigma(x", "2x", "floor(x)", "x/0"):
+        type_and_wait(page, text)
+        with pytest.raises(FormulaError) as error:
+            parse(text)
+        said = page.locator("#exp-status.exp-wrong").inner_text()
+        assert said.rstrip(".").lower() == str(error.value).lower()
+        assert page.locator("#exp-formula").get_attribute("aria-invalid") == "true"
+    type_and_wait(page, "x")
+    assert page.locator("#exp-status.exp-wrong").count() == 0
+
+
+def test_pythons_code_takes_over_and_draws_the_same(own):
+    assert own.derive("x*sigma(beta*x)") == "Derived."
+    page = own.page
+    derived = page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()")
+    type_and_wait(page, "x")
+    type_and_wait(page, "x*sigma(beta*x)")
+    assert page.locator(".exp-result").inner_text() == ""
+    assert page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()") == derived
 
 
 class Own:
@@ -363,29 +512,38 @@ def test_a_formula_of_ones_own(own, text, expected):
     for label, words in expected.items():
         assert words in own.told(label)
     page = own.page
-    page.wait_for_function("document.querySelectorAll('.exp-result .exp-formula mjx-container').length === 2")
+    page.wait_for_function("document.querySelectorAll('.exp-result > .exp-formula mjx-container').length === 3")
     page.wait_for_function("!/\\\\\\(|\\\\\\[/.test(document.querySelector('.exp-result').textContent)")
     assert page.locator(".exp-result mjx-merror").count() == 0
     assert page.locator(".exp-result tbody tr").count() == 11
-    assert page.locator(".exp-result canvas").count() == 3
+    assert page.locator("#act-own canvas").count() == 3
     codes = page.locator(".exp-result pre").all_text_contents()
     assert [
         next(w for w in ("Elementwise(", "@triton.jit", "def own(", "function own(") if w in code) for code in codes
     ] == ["Elementwise(", "def own(", "@triton.jit", "function own("]
 
 
+def test_the_steps_of_a_derivative_unfold(own):
+    assert own.derive("x*sigma(1.702*x)") == "Derived."
+    page = own.page
+    page.locator(".exp-steps summary").click()
+    page.wait_for_function("document.querySelectorAll('.exp-steps mjx-container').length === 3")
+    rules = page.locator(".exp-steps li > span").all_inner_texts()
+    assert rules == ["Constant factor:", "Slope of sigma, chain rule:", "Product rule:"]
+
+
 def test_where_a_formula_has_no_value_there_is_a_word(own):
     assert own.derive("log(x)").startswith("No function of all real numbers")
-    assert own.page.locator(".exp-result canvas").count() == 3
+    assert own.page.locator("#act-own canvas").count() == 3
 
 
 def test_a_parameter_of_ones_own_moves_the_curve(own):
     assert own.derive("x*sigma(beta*x)") == "Derived."
     page = own.page
-    before = page.locator(".exp-result canvas").first.evaluate("c => c.toDataURL()")
-    page.locator(".exp-result").get_by_role("spinbutton", name="beta").fill("2")
-    assert page.locator(".exp-result canvas").first.evaluate("c => c.toDataURL()") != before
-    assert "f = 0.880797" in page.locator(".exp-values").inner_text()
+    before = page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()")
+    page.locator("#act-own").get_by_role("spinbutton", name="beta").fill("2")
+    assert page.locator("#act-own canvas").first.evaluate("c => c.toDataURL()") != before
+    assert "your formula: f = 0.880797" in page.locator(".exp-values").inner_text()
     page.get_by_role("button", name="Prove again").click()
     page.wait_for_function("document.querySelector('.exp-result').ariaBusy === 'false'")
     assert "26.1%" in own.told("monotone")
@@ -409,7 +567,7 @@ def test_hostile_input_gets_a_word_and_nothing_runs(own, text):
     assert len(own.derive(text)) > 10
     assert page.locator("#exp-status.exp-wrong").count() == 1
     assert page.locator("#act-own").locator("script, img, a, iframe").count() == 0
-    assert page.locator(".exp-result canvas").count() == 0
+    assert page.locator("#act-own canvas:visible").count() == 0
 
 
 def test_the_page_goes_on_after_all_that(own):
@@ -428,10 +586,19 @@ def test_opened_as_a_file_it_draws_and_says_what_it_lacks(browser, site):
     with Visit(browser, f"{(site / 'book' / 'explorer.html').as_uri()}#f=swish:2") as visit:
         assert visit.page.locator("#act-explorer canvas").count() == 3
         assert visit.page.locator("#act-explorer tbody td").first.inner_text() == f"{1 / (1 + math.exp(-2)):.6g}"
-        visit.page.fill("#exp-formula", "x")
+        visit.page.fill("#exp-formula", "x*tanh(x)")
         visit.page.locator(".exp-derive").click()
+        assert visit.page.locator("#act-own canvas:visible").count() == 3
         assert "Serve the book" in visit.page.locator("#exp-status").inner_text()
         assert visit.trouble == []
+
+
+def test_python_need_compile_nothing(site):
+    with zipfile.ZipFile(site / "_static" / "explorer" / "python.zip") as archive:
+        names = archive.namelist()
+        assert {"sympy/__init__.pyc", "mpmath/__init__.pyc", "actlib/formula/report.pyc"} <= set(names)
+        assert {pathlib.PurePosixPath(name).suffix for name in names} == {".pyc"}
+        assert len({archive.read(name)[:4] for name in names}) == 1
 
 
 def test_own_code_of_the_page_has_no_eval(site):

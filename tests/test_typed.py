@@ -3,7 +3,9 @@
 import json
 import re
 
+import mpmath
 import pytest
+import random_formulas
 import sympy as sp
 import torch
 from sympy import Abs, Max, Piecewise, Rational, Symbol
@@ -11,8 +13,22 @@ from sympy import Abs, Max, Piecewise, Rational, Symbol
 from actlib import Elementwise
 from actlib.formula import parser
 from actlib.formula.parser import FormulaError, parse, x
-from actlib.formula.primitives import Phi, asinh, atan, cosh, expm1, phi, sigma, sinh, softplus, tanh
+from actlib.formula.primitives import (
+    Phi,
+    asinh,
+    atan,
+    cosh,
+    derivative,
+    expm1,
+    phi,
+    sigma,
+    sinh,
+    softplus,
+    stable,
+    tanh,
+)
 from actlib.formula.report import report
+from actlib.formula.steps import steps
 
 alpha, beta = (Symbol(name, real=True) for name in ("alpha", "beta"))
 
@@ -213,6 +229,47 @@ def test_report_of_a_wave_speaks_of_every_period(text):
     told = rows(text)
     assert re.search(r"for every integer +n", told["extrema"])
     assert "falls for" in told["monotone"]
+
+
+STEPPED = (
+    *("x*sigma(1.702*x)", "max(0, x)**2", "x*tanh(softplus(x))", "where(x > 0, x, alpha*(exp(x) - 1))", "3", "x"),
+    *("x/(1 + abs(x))", "sin(x)*cos(x)*x", "2^x", "sign(x)*x", "1/(x^2 + 1)", "sqrt(x^2 + 1)*erf(x)/beta"),
+)
+
+
+@pytest.mark.parametrize(
+    "texts", [lambda: STEPPED, lambda: random_formulas.formulas(20, seed=5)], ids=["few", "random"]
+)
+def test_every_step_is_right(texts):
+    for text in texts():
+        formula = parse(text).subs({alpha: Rational(3, 4), beta: Rational(5, 4)})
+        found = steps(formula, x)
+        assert bool(found) == (stable(formula).has(x) and stable(formula) != x)
+        assert not found or found[-1].part == stable(formula)
+        for step in found:
+            expected = derivative(step.part, x)
+            slopes = [sp.lambdify(x, f, [random_formulas.ACCURATE, "mpmath"]) for f in (step.slope, expected)]
+            for at in (-1.3, 0.4, 2.7):
+                said, right = (slope(mpmath.mpf(at)) for slope in slopes)
+                assert abs(said - right) <= 1e-9 * (1 + abs(right)), step
+
+
+def test_steps_name_their_rules():
+    assert [s.rule for s in steps(x * sigma(2 * x), x)] == [
+        "constant factor",
+        "slope of sigma, chain rule",
+        "product rule",
+    ]
+    assert [s.rule for s in steps(x / (1 + Abs(x)), x)] == ["slope of abs", "sum rule", "quotient rule"]
+    assert [s.rule for s in steps(stable(Max(x, 0) ** 2), x)] == ["power rule", "case by case"]
+    assert steps(sp.Add(*(sp.sin(n * x) for n in range(1, 41))), x) == []
+
+
+def test_report_gives_both_derivatives_and_the_way():
+    (part,) = (p for p in parts("x^2 + tanh(x)") if p["part"] == "formula")
+    assert part["steps"][-1]["rule"] == "sum rule"
+    assert part["steps"][0]["latex"] == r"\frac{d}{dx} \left(x^{2}\right) = 2 x"
+    assert part["second"].startswith("8 ")
 
 
 def test_report_ends_where_the_formula_has_no_value():

@@ -33,6 +33,7 @@ DEEPEST = 40
 """Levels of brackets, signs and powers, one within another."""
 
 MOST_PARAMETERS = 4
+LONGEST_NAME = 16
 LARGEST_EXPONENT = 20
 LARGEST_NUMBER = 10**40
 """Of numbers, of what constants in the formula amount to, and of denominators."""
@@ -248,8 +249,8 @@ class _Reader:
         if name == "x" or name in CONSTANTS:
             return CONSTANTS.get(name, x)
         self.parameters.add(name)
-        if len(name) > 16:
-            raise FormulaError("a name has at most 16 characters", token.at)
+        if len(name) > LONGEST_NAME:
+            raise FormulaError(f"a name has at most {LONGEST_NAME} characters", token.at)
         if len(self.parameters) > MOST_PARAMETERS:
             raise FormulaError(f"a formula has at most {MOST_PARAMETERS} parameters besides x", token.at)
         return Symbol(name, real=True)

@@ -15,6 +15,7 @@ from actlib.formula import analysis
 from actlib.formula.parser import parse, x
 from actlib.formula.primitives import derivative, elementary, phi, scaled, stable
 from actlib.formula.source import FUNCTIONS, check, javascript_source, torch_source, triton_source
+from actlib.formula.steps import steps
 
 __all__ = ["report"]
 
@@ -53,6 +54,8 @@ def report(text: str, values: Mapping[str, float] | None = None) -> Iterator[dic
         "part": "formula",
         "latex": _latex(formula),
         "slope": _latex(slope),
+        "second": _latex(second),
+        "steps": [{"rule": s.rule, "latex": _step(s.part, s.slope)} for s in steps(formula, x)],
         "parameters": {s.name: float(given[s]) for s in parameters},
         "javascript": javascript_source("own", (x, *parameters), [formula, slope, second]),
     }
@@ -73,6 +76,11 @@ def report(text: str, values: Mapping[str, float] | None = None) -> Iterator[dic
         except FAILURES as error:
             verdict, value = "", [("text", f"not decided: {error}")]
         yield {"part": "principle", "label": label, "verdict": verdict, "value": value}
+
+
+def _step(part: Expr, slope: Expr) -> str:
+    shown = _latex(part) if part.is_Atom or isinstance(part, sp.Function) else rf"\left({_latex(part)}\right)"
+    return rf"\frac{{d}}{{dx}} {shown} = {_latex(slope)}"
 
 
 def _tried(find: Callable[[Expr], tuple[Pieces, str]], formula: Expr) -> tuple[Pieces, str]:

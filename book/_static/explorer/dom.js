@@ -40,6 +40,11 @@ export function number(value, digits = 6) {
     return text.replace("e+", "e").replaceAll("-", "−");
 }
 
+// A disc in the colour of a curve.
+export function swatch(colour) {
+    return h("span", { class: "exp-swatch", "aria-hidden": "true", style: { "--exp-colour": `var(${colour})` } });
+}
+
 // A slider with a field for the number, both for one parameter.
 export function slider({ name, value, low, high, label }, changed) {
     const step = 10 ** Math.floor(Math.log10((high - low) / 100));

@@ -1,6 +1,6 @@
 // The explorer: functions of the registry, their parameters, and a link that holds it all.
 
-import { h, math, number, slider } from "./dom.js";
+import { h, math, number, slider, swatch } from "./dom.js";
 import { ACTIVATIONS } from "./functions.js";
 import { start } from "./own.js";
 import { Plot, PRIMES } from "./plot.js";
@@ -34,27 +34,34 @@ function read(hash) {
         const [name, value] = text.split(":");
         if (/^[A-Za-z]\w{0,15}$/.test(name) && value && Math.abs(Number(value)) <= 1e6) own[name] = Number(value);
     }
-    return [given.get("own") ?? "", own];
+    const beside = given.get("beside");
+    return [given.get("own") ?? "", own, BY_NAME.has(beside) ? beside : ""];
 }
 
 let written = null;
 let waiting = null;
 function write() {
     clearTimeout(waiting);
-    waiting = setTimeout(() => {
-        const short = (value) => String(Number(value.toPrecision(12)));
-        const functions = state.chosen.map(({ about, values }) => [about.name, ...values.map(short)].join(":"));
-        const parts = [`f=${functions.join(",")}`, `x=${short(state.low)},${short(state.high)}`];
-        parts.push(`d=${state.shown.join(",")}`, `at=${short(state.at)}`);
-        const typed = own.state();
-        if (typed) {
-            parts.push(`own=${encodeURIComponent(typed.formula)}`);
-            const settings = Object.entries(typed.values).map(([name, value]) => `${name}:${short(value)}`);
-            if (settings.length) parts.push(`with=${settings.join(",")}`);
-        }
-        written = `#${parts.join("&")}`;
-        history.replaceState(null, "", written);
-    }, 150);
+    waiting = setTimeout(link, 150);
+}
+
+// Puts the state into the address, and returns that.
+function link() {
+    clearTimeout(waiting);
+    const short = (value) => String(Number(value.toPrecision(12)));
+    const functions = state.chosen.map(({ about, values }) => [about.name, ...values.map(short)].join(":"));
+    const parts = [`f=${functions.join(",")}`, `x=${short(state.low)},${short(state.high)}`];
+    parts.push(`d=${state.shown.join(",")}`, `at=${short(state.at)}`);
+    const typed = own.state();
+    if (typed) {
+        parts.push(`own=${encodeURIComponent(typed.formula)}`);
+        const settings = Object.entries(typed.values).map(([name, value]) => `${name}:${short(value)}`);
+        if (settings.length) parts.push(`with=${settings.join(",")}`);
+        if (typed.beside) parts.push(`beside=${typed.beside}`);
+    }
+    written = `#${parts.join("&")}`;
+    history.replaceState(null, "", written);
+    return location.href;
 }
 
 function add(name, values = []) {
@@ -68,8 +75,10 @@ function add(name, values = []) {
 
 function curve({ about, colour, values }) {
     const settings = about.parameters.map((p, i) => `${p.name} ${number(values[i], 4)}`).join(", ");
+    const label = settings ? `${about.name} (${settings})` : about.name;
     return {
-        label: settings ? `${about.name} (${settings})` : about.name,
+        name: label,
+        label,
         colour,
         evaluate: (x) => about.derivatives(x, ...values),
     };
@@ -118,6 +127,7 @@ root.replaceChildren(
 
 const plot = new Plot(figure, {
     home: HOME,
+    link,
     moved: (low, high) => {
         Object.assign(state, { low, high });
         write();
@@ -129,7 +139,7 @@ const plot = new Plot(figure, {
         write();
     },
 });
-const own = start(document.getElementById("act-own"), write);
+const own = start(document.getElementById("act-own"), write, link);
 
 function typed() {
     const x = point.valueAsNumber;
@@ -150,8 +160,6 @@ function tabulate() {
         }),
     );
 }
-
-const swatch = (colour) => h("span", { class: "exp-swatch", "aria-hidden": "true", style: { "--exp-colour": `var(${colour})` } });
 
 function list() {
     cards.replaceChildren(...state.chosen.map(card));

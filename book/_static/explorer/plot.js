@@ -1,19 +1,23 @@
 // Curves, one panel for each derivative, over a common x: drawn by uPlot, sampled anew for every window that is shown.
 
 import { h, number } from "./dom.js";
+import { picture, save } from "./picture.js";
 
 const uPlot = window.uPlot; // from a script of its own
 
 export const PRIMES = ["f", "f′", "f″"];
 const NAMES = ["value", "slope", "second derivative"];
 const HEIGHTS = [250, 170, 170];
+const DASHES = [null, [11, 7], [3, 5], [11, 4, 3, 4], [7, 7], [2, 8]]; // of curves above others
+const [THIN, THICK] = [2.25, 4];
 const WIDEST = 2e4;
 const NARROWEST = 1e-6;
 
 export class Plot {
-    // host: where it is put; home: the window at first; moved: told of each new window; read: told of each new x.
-    constructor(host, { home = [-6, 6], moved = () => {}, read = () => {} } = {}) {
-        Object.assign(this, { home, moved, read, curves: [], shown: [0, 1, 2], panels: [], at: 1 });
+    // host: where it is put; home: the window at first; moved: told of each new window; read: told of each new x; link:
+    // the address that shows the same again.
+    constructor(host, { home = [-6, 6], moved = () => {}, read = () => {}, link = () => location.href } = {}) {
+        Object.assign(this, { home, moved, read, curves: [], shown: [0, 1, 2], panels: [], styles: [], at: 1 });
         [this.low, this.high] = home;
         this.key = `exp-${Math.random()}`;
         this.boxes = PRIMES.map((prime) => h("div", { class: "exp-panel" }, h("span", { class: "exp-prime" }, prime)));
@@ -40,7 +44,20 @@ export class Plot {
             button("→", "Move right", () => this.pan(0.2)),
             button("Reset", "Back to the first window", () => this.window(...this.home)),
         );
-        host.append(this.area, this.buttons);
+        const copy = button("Copy link", "Copy a link to what is shown", async () => {
+            const address = link();
+            copy.textContent = await navigator.clipboard.writeText(address).then(() => "Copied", () => "It is in the address bar");
+            setTimeout(() => (copy.textContent = "Copy link"), 1500);
+        });
+        this.outputs = h(
+            "div",
+            { class: "exp-buttons exp-outputs", role: "group", "aria-label": "Take along" },
+            button("SVG", "Download as SVG", () => save(this.picture(), "svg")),
+            button("PNG", "Download as PNG", () => save(this.picture(), "png")),
+            copy,
+        );
+        this.together = h("p", { class: "exp-together", hidden: true });
+        host.append(this.area, this.together, h("div", { class: "exp-below" }, this.outputs, this.buttons));
         this.touches = new Map();
         new ResizeObserver(() => this.resize()).observe(this.area);
         new MutationObserver(() => this.rebuild()).observe(document.documentElement, {
@@ -49,7 +66,7 @@ export class Plot {
         });
     }
 
-    // curves: [{ label, colour, evaluate: x => [value, slope, second derivative] }]
+    // curves: [{ name, label, colour, evaluate: x => [value, slope, second derivative] }]
     show(curves, shown = this.shown) {
         const same =
             curves.length === this.curves.length &&
@@ -171,6 +188,7 @@ export class Plot {
         const grid = { stroke: colour("--act-rule"), width: 1 };
         const axis = { stroke: ink, font, grid, ticks: { show: false } };
         const data = this.sample();
+        this.tell_apart(data);
         this.shown.forEach((order) => {
             const options = {
                 width: this.width,
@@ -193,11 +211,11 @@ export class Plot {
                 ],
                 series: [
                     {},
-                    ...this.curves.map((curve) => ({
+                    ...this.curves.map((curve, i) => ({
                         label: curve.label,
                         paths: path,
                         stroke: colour(curve.colour),
-                        width: 2.25,
+                        ...this.styles[i],
                         points: { show: false },
                     })),
                 ],
@@ -220,8 +238,65 @@ export class Plot {
         this.describe();
         if (!this.panels.length) return;
         const data = this.sample();
-        for (const { u, order } of this.panels) u.setData([data.x, ...data.y.map((curve) => curve[order])]);
+        this.tell_apart(data);
+        for (const { u, order } of this.panels) {
+            this.styles.forEach((style, i) => Object.assign(u.series[i + 1], style));
+            u.setData([data.x, ...data.y.map((curve) => curve[order])]);
+        }
         this.mark();
+    }
+
+    // Curves that coincide over a good part of the window are drawn one above the other, thick below and dashed above,
+    // and named.
+    tell_apart({ y }) {
+        const below = new Set();
+        const above = new Set();
+        const said = new Map();
+        for (const order of this.shown) {
+            const all = y.flatMap((curve) => curve[order]).filter((v) => v !== null);
+            const pixel = all.length ? (Math.max(...all) - Math.min(...all)) / HEIGHTS[order] : 0;
+            for (let j = 1; j < y.length; j++) {
+                const shares = y.slice(0, j).map((curve) => share(curve[order], y[j][order], pixel));
+                const i = shares.indexOf(Math.max(...shares));
+                if (shares[i] < 0.2) continue;
+                below.add(i);
+                above.add(j);
+                const where = shares[i] > 0.999 ? "in the whole window" : "in a part of the window";
+                const words = `of ${this.curves[i].name} and ${this.curves[j].name} coincide ${where}.`;
+                said.set(words, [...(said.get(words) ?? []), PRIMES[order]]);
+            }
+        }
+        this.styles = this.curves.map((_, i) => ({
+            width: below.has(i) && !above.has(i) ? THICK : THIN,
+            dash: above.has(i) ? DASHES[i % DASHES.length] : null,
+        }));
+        const sentences = [...said].map(([words, primes]) => `${primes.join(", ")} ${words}`);
+        if (said.size) sentences.push("Where curves coincide, one is drawn thick and the other dashed over it.");
+        this.together.hidden = said.size === 0;
+        this.together.textContent = sentences.join(" ");
+    }
+
+    // An SVG of what is shown.
+    picture() {
+        const style = getComputedStyle(document.documentElement);
+        const colour = (name) => style.getPropertyValue(name).trim();
+        return picture({
+            title: this.area.getAttribute("aria-label").split(". ")[0],
+            colours: {
+                page: colour("--pst-color-background"),
+                ink: getComputedStyle(this.area).color,
+                grid: colour("--act-rule"),
+                axis: colour("--act-muted"),
+            },
+            curves: this.curves.map((curve, i) => ({ label: curve.label, ink: colour(curve.colour), ...this.styles[i] })),
+            panels: this.panels.map(({ u, order }) => ({
+                name: PRIMES[order],
+                height: HEIGHTS[order],
+                x: [this.low, this.high],
+                y: [u.scales.y.min, u.scales.y.max],
+                data: u.data,
+            })),
+        });
     }
 
     describe() {
@@ -279,6 +354,17 @@ export class Plot {
         });
         return { x: points.map((p) => p.x), y };
     }
+}
+
+// The share of the points that both have at which two are less than a pixel apart.
+function share(a, b, pixel) {
+    let [both, near] = [0, 0];
+    a.forEach((value, i) => {
+        if (value === null || b[i] === null) return;
+        both++;
+        if (Math.abs(value - b[i]) <= pixel) near++;
+    });
+    return both ? near / both : 0;
 }
 
 // A line through all points, lifted at each gap, however narrow.

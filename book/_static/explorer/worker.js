@@ -1,23 +1,34 @@
 // Python with SymPy and actlib.formula, in a thread of its own that may be ended at any time.
 
 const post = (message) => self.postMessage(message);
+const here = (path) => new URL(path, self.location.href).href;
 
-// Counts what is fetched, for the progress bar.
+// What Pyodide asks for one after another is fetched at once. What comes is counted for the progress bar, from a copy:
+// the browser keeps the machine code that it makes of WebAssembly only if it compiles what it has fetched itself.
 const plain = self.fetch.bind(self);
+const early = new Map();
+async function fetched(url) {
+    const response = await plain(url);
+    if (response.ok && response.body) count(response.clone().body.getReader());
+    return response;
+}
+
 let loaded = 0;
-self.fetch = async (...request) => {
-    const response = await plain(...request);
-    if (!response.ok || !response.body) return response;
-    const counter = new TransformStream({
-        transform(chunk, controller) {
-            loaded += chunk.byteLength;
-            post({ kind: "loaded", loaded });
-            controller.enqueue(chunk);
-        },
-    });
-    const headers = new Headers(response.headers);
-    if (response.url.endsWith(".wasm")) headers.set("content-type", "application/wasm");
-    return new Response(response.body.pipeThrough(counter), { status: response.status, headers });
+async function count(reader) {
+    for (let part; !(part = await reader.read()).done; ) {
+        loaded += part.value.byteLength;
+        post({ kind: "loaded", loaded });
+    }
+}
+
+for (const path of ["pyodide/pyodide.asm.wasm", "pyodide/python_stdlib.zip", "python.zip"]) {
+    early.set(here(path), fetched(here(path)));
+}
+self.fetch = (request, ...options) => {
+    const url = request.url ?? String(request);
+    const response = early.get(url);
+    early.delete(url);
+    return response ?? plain(request, ...options);
 };
 
 const PROGRAM = `
@@ -40,11 +51,10 @@ def explain(text, values, post):
 `;
 
 async function start() {
-    const here = (path) => new URL(path, self.location.href).href;
-    const archive = self.fetch(here("python.zip")).then((response) => response.arrayBuffer());
     const { loadPyodide } = await import("./pyodide/pyodide.mjs");
     const python = await loadPyodide({ indexURL: here("pyodide/") });
-    python.FS.writeFile("/python.zip", new Uint8Array(await archive));
+    const archive = await self.fetch(here("python.zip"));
+    python.FS.writeFile("/python.zip", new Uint8Array(await archive.arrayBuffer()));
     post({ kind: "starting" });
     python.runPython(PROGRAM);
     return python.globals.get("explain");
