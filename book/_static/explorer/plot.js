@@ -11,9 +11,10 @@ const WIDEST = 2e4;
 const NARROWEST = 1e-6;
 
 export class Plot {
-    // host: where it is put; home: the window at first; moved: told of each new window; read: told of each new x.
-    constructor(host, { home = [-6, 6], moved = () => {}, read = () => {} } = {}) {
-        Object.assign(this, { home, moved, read, curves: [], shown: [0, 1, 2], panels: [], at: 1 });
+    // host: where it is put; home: the window at first; moved: told of each new window; read: told of each new x;
+    // heights: of the panels.
+    constructor(host, { home = [-6, 6], moved = () => {}, read = () => {}, heights = HEIGHTS } = {}) {
+        Object.assign(this, { home, moved, read, heights, curves: [], shown: [0, 1, 2], panels: [], at: 1 });
         [this.low, this.high] = home;
         this.key = `exp-${Math.random()}`;
         this.boxes = PRIMES.map((prime) => h("div", { class: "exp-panel" }, h("span", { class: "exp-prime" }, prime)));
@@ -49,7 +50,7 @@ export class Plot {
         });
     }
 
-    // curves: [{ label, colour, evaluate: x => [value, slope, second derivative] }]
+    // curves: [{ label, colour, evaluate: x => [value, slope, second derivative] }]; a colour may be one for each panel.
     show(curves, shown = this.shown) {
         const same =
             curves.length === this.curves.length &&
@@ -153,7 +154,7 @@ export class Plot {
         if (!width || width === this.width) return;
         if (this.panels.length === 0) return this.rebuild();
         this.width = width;
-        this.panels.forEach(({ u, order }) => u.setSize({ width, height: HEIGHTS[order] }));
+        this.panels.forEach(({ u, order }) => u.setSize({ width, height: this.heights[order] }));
         this.refresh();
     }
 
@@ -174,7 +175,7 @@ export class Plot {
         this.shown.forEach((order) => {
             const options = {
                 width: this.width,
-                height: HEIGHTS[order],
+                height: this.heights[order],
                 padding: [10, 8, 0, 0],
                 legend: { show: false },
                 cursor: {
@@ -196,7 +197,7 @@ export class Plot {
                     ...this.curves.map((curve) => ({
                         label: curve.label,
                         paths: path,
-                        stroke: colour(curve.colour),
+                        stroke: colour(Array.isArray(curve.colour) ? curve.colour[order] : curve.colour),
                         width: 2.25,
                         points: { show: false },
                     })),
