@@ -1,6 +1,8 @@
 """The book on paper: how a page prints, and all pages as one PDF."""
 
 import importlib.util
+import io
+import re
 import shutil
 import subprocess
 import types
@@ -118,6 +120,53 @@ def test_too_wide_is_noticed(browser, address):
     with Visit(browser, f"{address}/book/01_sigmoid.html", viewport={"width": 642, "height": 900}) as visit:
         visit.page.add_style_tag(content="pre { width: 800px; }")
         assert pdf.settle(visit.page)
+
+
+MARKED = """() => {
+    const clipped = [];
+    for (const element of document.querySelectorAll('article *')) {
+        if (!element.getClientRects().length || element.closest('mjx-container, svg')) continue;
+        const { overflowX, overflowY } = getComputedStyle(element);
+        const over = (size, style) => element[`scroll${size}`] > element[`client${size}`] + 1 && style !== 'visible';
+        if (over('Width', overflowX) || over('Height', overflowY)) clipped.push(element.outerHTML.slice(0, 100));
+    }
+    const selector = '.admonition, figure, pre, .act-scroll, .sd-card, blockquote, tr';
+    const boxes = [...document.querySelectorAll(`article :is(${selector})`)].filter((e) => e.getClientRects().length);
+    const about = boxes.map((box) => [box.getBoundingClientRect().height, box.outerHTML.slice(0, 100)]);
+    boxes.forEach((box, i) => {
+        const host = box.matches('tr') ? box.firstElementChild : box;
+        if (getComputedStyle(host).position === 'static') host.style.position = 'relative';
+        for (const [edge, place] of [['b', 'top: 0'], ['e', 'bottom: 0']]) {
+            const mark = Object.assign(document.createElement('span'), {textContent: `qz${i}${edge}`});
+            mark.style.cssText = `position: absolute; left: 0; ${place}; font: 1px/1 sans-serif; color: #fdfdfd`;
+            host.append(mark);
+        }
+    });
+    return [clipped, about];
+}"""
+"""Says what is clipped, and writes the number of each box, so small that no one sees it, at its beginning and end."""
+
+PAGE = 979
+"""Pixels between the upper and the lower margin; a box as high as nearly all of that may have to be split."""
+
+
+@pytest.mark.parametrize("query", ["", "?print=solutions"])
+@pytest.mark.parametrize("name", ["00_principles", "03_relu", "09_swiglu"])
+def test_no_box_is_split_and_nothing_clipped(browser, address, name, query):
+    with Visit(browser, f"{address}/book/{name}.html{query}", viewport={"width": 642, "height": 900}) as visit:
+        assert pdf.settle(visit.page) == []
+        clipped, boxes = visit.page.evaluate(MARKED)
+        assert clipped == []
+        read = pdf.PdfReader(io.BytesIO(visit.page.pdf(format="A4", prefer_css_page_size=True, print_background=True)))
+    places = {}
+    for number, page in enumerate(read.pages):
+        for box, edge in re.findall(r"qz(\d+)([be])", page.extract_text()):
+            places[int(box), edge] = number
+    assert len(boxes) > 80
+    assert sum((i, edge) in places for i in range(len(boxes)) for edge in "be") > 1.95 * len(boxes)
+    for i, (height, box) in enumerate(boxes):
+        begins, ends = places.get((i, "b")), places.get((i, "e"))
+        assert begins == ends or None in (begins, ends) or height > 0.9 * PAGE, box
 
 
 def test_pages_are_offered_the_pdf_once(site, tmp_path):

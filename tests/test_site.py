@@ -2,6 +2,7 @@
 
 import functools
 import json
+import pathlib
 import re
 import struct
 import xml.etree.ElementTree as ET
@@ -9,9 +10,12 @@ import xml.etree.ElementTree as ET
 import bs4
 import citation
 import families
+import lean
 import levels
+import pydata_sphinx_theme
 import pytest
 import readable
+import sphinx_design
 import yaml
 from conftest import ROOT, Visit
 
@@ -29,6 +33,12 @@ FOLDS = {
     "How this was measured",
     "How this was measured and drawn",
 }
+STATIC = [
+    pathlib.Path(pydata_sphinx_theme.__file__).parent / "theme/pydata_sphinx_theme/static",
+    pathlib.Path(sphinx_design.__file__).parent / "static",
+]
+"""Where style sheets come from."""
+
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "book").glob("*.ipynb"))
 
@@ -72,6 +82,36 @@ def test_one_switch_for_all_code_is_remembered(browser, address):
         page.reload()
         assert open_.count() == 0
         assert visit.trouble == []
+
+
+# -- What pages load
+
+
+@pytest.mark.parametrize(("sheet", "left"), [
+    (".fa-a:before{b:c}.fa-x:before{b:c}", ".fa-a:before{b:c}"),
+    (".fa-x,.fa-a{b:c}", ".fa-x,.fa-a{b:c}"),
+    (".fa-x,p{b:c}", ".fa-x,p{b:c}"),
+    (".fa-a.fa-x,.fa-x p{b:c}", ""),
+    ("@media print{.fa-x{b:c}p{b:c}}", "@media print{p{b:c}}"),
+    ("p:not(.fa-x,.fa-y){b:c}", "p:not(.fa-x,.fa-y){b:c}"),
+    ("/*! whose */.fa-x{b:c}", "/*! whose */.fa-x{b:c}"),
+])  # fmt: skip
+def test_rules_for_nothing_are_left_out(sheet, left):
+    assert lean.pruned(sheet, "fa-", {"fa-a"}) == left
+
+
+@pytest.mark.parametrize(("path", "prefix"), lean.SHEETS.items())
+def test_style_sheets_keep_what_pages_use(site, path, prefix):
+    used = set()
+    for page in site.rglob("*.html"):
+        if "_static" not in page.parts:
+            classes = " ".join(re.findall('class="([^"]*)"', page.read_text(encoding="utf-8"))).split()
+            used |= {name for name in classes if name.startswith(prefix)}
+    known = (site / "_static" / path).read_text(encoding="utf-8")
+    (theirs,) = (folder / path for folder in STATIC if (folder / path).exists())
+    styled = set(re.findall(rf"\.({prefix}[\w-]+)", theirs.read_text(encoding="utf-8")))
+    assert len(used & styled) > 10
+    assert used & styled <= set(re.findall(rf"\.({prefix}[\w-]+)", known))
 
 
 # -- Search

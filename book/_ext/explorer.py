@@ -1,6 +1,7 @@
 """What the explorer page loads, made when the book is built: code from formulas, and libraries at pinned versions.
 
-Besides, `movable.js` in one, for the chapters: it moves the curves of `figures.Movable`.
+Besides, two scripts for the chapters: `curves.js` moves the curves of `figures.Movable`, and `cards.js` makes what
+`live.py` has put there.
 
 - `functions.js`: every function of the registry with its first two derivatives, printed by `formula/source.py`.
 - `grammar.js`: what a formula of one's own may be made of, as `formula/parser.py` has it, with derivatives likewise.
@@ -45,6 +46,9 @@ MODULES = ("primitives", "functions", "grammar", "evaluate", "formula", "dom", "
 
 MOVABLE = ("primitives", "evaluate", "dom", "movable")
 """Those of a page with a curve to move."""
+
+LIVE = ("primitives", "functions", "dom", "picture", "plot", "plane", "stack", "card")
+"""Those of a chapter with figures that answer to the reader."""
 
 RANGES = {
     "alpha": (0.05, 3),
@@ -165,7 +169,10 @@ def grammar_module() -> str:
 
 
 def bundle(folder: pathlib.Path, names: tuple[str, ...]) -> str:
-    """One classic script made of the modules: each becomes a function that returns what the module exports."""
+    """One classic script made of the modules: each becomes a function that returns what the module exports.
+
+    Indentation and lines of comment are a quarter of what is written, and are left behind.
+    """
     parts = []
     for module in names:
         text = (folder / f"{module}.js").read_text(encoding="utf-8")
@@ -175,7 +182,7 @@ def bundle(folder: pathlib.Path, names: tuple[str, ...]) -> str:
         several = re.findall(r"^export const \{(.+)\} = ", text, re.MULTILINE)
         exported = [name.split(":")[-1].strip() for group in several for name in group.split(",")]
         exported += re.findall(r"^export (?:async )?(?:function|class|const) (\w+)", text, re.MULTILINE)
-        text = re.sub(r"^export ", "", text, flags=re.MULTILINE)
+        text = re.sub(r"^export |^ *//.*\n|^ +", "", text, flags=re.MULTILINE)
         parts.append(f"modules.{module} = (() => {{\n{text}\nreturn {{ {', '.join(exported)} }};\n}})();\n")
     return '"use strict";\n{\nconst modules = {};\n' + "\n".join(parts) + "}\n"
 
@@ -245,7 +252,7 @@ def write(app, error) -> None:
     functions = functions_module({name: (target / name).stat().st_size for name in loaded})
     (target / "functions.js").write_text(functions, encoding="utf-8", newline="\n")
     (target / "grammar.js").write_text(grammar_module(), encoding="utf-8", newline="\n")
-    for script, modules in {"page": MODULES, "curves": MOVABLE}.items():
+    for script, modules in {"page": MODULES, "curves": MOVABLE, "cards": LIVE}.items():
         (target / f"{script}.js").write_text(bundle(target, modules), encoding="utf-8", newline="\n")
     logging.getLogger(__name__).info("explorer: written to %s", target)
 

@@ -1,5 +1,6 @@
 const here = document.currentScript.src;
 const load = (path) => new Promise((resolve) => document.head.append(Object.assign(document.createElement("script"), { src: new URL(path, here), onload: resolve })));
+const dress = (path) => new Promise((resolve) => document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL(path, here), onload: resolve })));
 const all = (selector) => [...document.querySelectorAll(selector)];
 
 // What is unfolded may scroll: the theme gives such a box a tab stop when the window changes, so it is told that it did.
@@ -17,9 +18,13 @@ const measure = (box) => {
 };
 const measureAll = () => all(BOXES).forEach(measure);
 document.addEventListener("scroll", (event) => event.target.matches?.(BOXES) && measure(event.target), { capture: true, passive: true });
-let resized;
+let resized, stacking;
 window.addEventListener("resize", () => { cancelAnimationFrame(resized); resized = requestAnimationFrame(measureAll); });
 window.addEventListener("load", async () => {
+    const narrow = matchMedia("(max-width: 600px)");
+    const stack = () => narrow.matches && (stacking ??= load("panels.js"));
+    narrow.addEventListener("change", stack);
+    stack();
     measureAll();
     all(".headerlink, .copybtn").forEach((link) => { link.tabIndex = -1; }); // for the pointer
     await window.MathJax?.startup?.promise;
@@ -59,6 +64,9 @@ document.addEventListener("click", (event) => { // a first tap shows the entry, 
     } else tapped = null;
 });
 
+// Figures that answer to the reader are made when one comes near the first of them.
+const enliven = () => Promise.all([load("explorer/uplot/uPlot.iife.min.js"), ...["uplot/uPlot.min", "explorer", "cards"].map((name) => dress(`explorer/${name}.css`))]).then(() => load("explorer/cards.js"));
+
 // The number of a figure or a table leads to its place, and copies the address of that.
 document.addEventListener("click", (event) => {
     const link = event.target.closest(".act-number-link");
@@ -69,6 +77,12 @@ document.addEventListener("DOMContentLoaded", () => {
     if (document.querySelector("details.hide")) setCode(kept() === "shown");
     if (document.getElementById("search-results")) search();
     if (document.querySelector(".act-movable")) load("explorer/curves.js");
+    const near = new IntersectionObserver((seen) => {
+        if (!seen.some((entry) => entry.isIntersecting)) return;
+        near.disconnect();
+        enliven();
+    }, { rootMargin: "600px" });
+    for (const place of all(".act-live")) near.observe(place.parentElement);
     // What stands right behind a formula, a comma mostly, does not begin the next line.
     for (const formula of all("article span.math")) {
         const behind = formula.nextSibling;

@@ -1,7 +1,8 @@
 // Paper is light, 170 mm wide at least, and cannot be scrolled: before a page is printed, its theme is made light, and
 // what is too wide gets the factor at which it fits. Afterwards all is as it was.
 {
-  const WIDTH = 642, SIZE = 13; // what paper.css gives: CSS pixels between the margins, and of the root's font
+  // What paper.css gives, in CSS pixels: between the margins, of the root's font, of a line of code.
+  const WIDTH = 642, HEIGHT = 979, SIZE = 13, LINE = 15;
   const root = document.documentElement;
   let theme = null;
 
@@ -24,6 +25,12 @@
       const room = WIDTH - (wide.matches("mjx-container") ? Math.max(0, Math.min(inset, 60)) * shrunk : 0);
       const fit = room / (natural(wide) * shrunk);
       if (fit < 1) wide.style.setProperty("--paper-fit", (0.99 * fit).toFixed(3));
+    }
+    // Code stays with what it gave, but only if both fit a page: else Chromium would break what should stay whole.
+    for (const cell of document.querySelectorAll("div.cell:has(> .cell_input + .cell_output)")) {
+      const [code, given] = [".cell_input", ".cell_output"].map((part) => cell.querySelector(part));
+      const height = LINE * code.textContent.trim().split("\n").length + shrunk * given.getBoundingClientRect().height;
+      code.classList.toggle("paper-apart", height > 0.85 * HEIGHT);
     }
   };
 

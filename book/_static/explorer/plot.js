@@ -15,9 +15,12 @@ const NARROWEST = 1e-6;
 
 export class Plot {
     // host: where it is put; home: the window at first; moved: told of each new window; read: told of each new x; link:
-    // the address that shows the same again.
-    constructor(host, { home = [-6, 6], moved = () => {}, read = () => {}, link = () => location.href } = {}) {
-        Object.assign(this, { home, moved, read, curves: [], shown: [0, 1, 2], panels: [], styles: [], at: 1 });
+    // the address that shows the same again; heights: of the panels.
+    constructor(
+        host,
+        { home = [-6, 6], moved = () => {}, read = () => {}, link = () => location.href, heights = HEIGHTS } = {},
+    ) {
+        Object.assign(this, { home, moved, read, heights, curves: [], shown: [0, 1, 2], panels: [], styles: [], at: 1 });
         [this.low, this.high] = home;
         this.key = `exp-${Math.random()}`;
         this.boxes = PRIMES.map((prime) => h("div", { class: "exp-panel" }, h("span", { class: "exp-prime" }, prime)));
@@ -66,7 +69,8 @@ export class Plot {
         });
     }
 
-    // curves: [{ name, label, colour, evaluate: x => [value, slope, second derivative] }]
+    // curves: [{ name, label, colour, evaluate: x => [value, slope, second derivative] }]; a colour may be one for each
+    // panel.
     show(curves, shown = this.shown) {
         const same =
             curves.length === this.curves.length &&
@@ -170,7 +174,7 @@ export class Plot {
         if (!width || width === this.width) return;
         if (this.panels.length === 0) return this.rebuild();
         this.width = width;
-        this.panels.forEach(({ u, order }) => u.setSize({ width, height: HEIGHTS[order] }));
+        this.panels.forEach(({ u, order }) => u.setSize({ width, height: this.heights[order] }));
         this.refresh();
     }
 
@@ -192,7 +196,7 @@ export class Plot {
         this.shown.forEach((order) => {
             const options = {
                 width: this.width,
-                height: HEIGHTS[order],
+                height: this.heights[order],
                 padding: [10, 8, 0, 0],
                 legend: { show: false },
                 cursor: {
@@ -214,7 +218,7 @@ export class Plot {
                     ...this.curves.map((curve, i) => ({
                         label: curve.label,
                         paths: path,
-                        stroke: colour(curve.colour),
+                        stroke: colour(Array.isArray(curve.colour) ? curve.colour[order] : curve.colour),
                         ...this.styles[i],
                         points: { show: false },
                     })),
