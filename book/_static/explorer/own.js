@@ -83,7 +83,7 @@ export function start(root, changed, link) {
     const bytes = Object.values(BYTES).reduce((a, b) => a + b);
     const size = Math.round(bytes / 1e6);
     const idle = () =>
-        say(ready ? "" : `The curve is drawn while you type. Derive asks Python with SymPy, which this page loads once you are here: ${size} MB.`);
+        say(ready ? "" : `The curve is drawn while you type. Derive asks Python with SymPy for the rest; the page loads it, ${size} MB, when you enter the field.`);
 
     function say(text, wrong = false) {
         if (status.textContent !== text) status.textContent = text;
