@@ -15,7 +15,8 @@ SEVEN = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "swish", "gelu")
 
 COMPUTED = r"""
 All of this is computed from the formula, and nothing is trained. The layers are infinitely wide, their weights random
-with variance $g^2/n$, their biases 0. The scores of the first layer have variance $q = g^2$. Each layer turns $q$ into
+with variance $g^2/n$, their biases 0. Inputs of variance 1 give the scores of the first layer the variance $q = g^2$.
+Each layer turns $q$ into
 $g^2 \operatorname{E}[f(\sqrt q\,Z)^2]$ and multiplies the mean square of the gradient by
 $\chi = g^2 \operatorname{E}[f'(\sqrt q\,Z)^2]$, where $Z$ is standard normal. The plot shows the size of the signal,
 $\sqrt q$, and the size of the gradient relative to that at the last layer.

@@ -45,7 +45,7 @@
             const one = { groups: [axes], frame, box: joined([frame, ...words.map(place)]) };
             // The numbers at its left, with what they are of.
             const scale = axes.querySelectorAll(':scope > g[id*="matplotlib.axis"]')[1];
-            one.numbers = [...scale.querySelectorAll('g[id*="-text_"]')];
+            one.numbers = [...(scale?.querySelectorAll('g[id*="-text_"]') ?? [])];
             const host = found.findLast((other) => overlap(other.frame, frame) || frame.right - frame.left < SLIM);
             if (host) Object.assign(host, { groups: [...host.groups, axes], box: joined([host.box, one.box]) });
             else found.push(one);

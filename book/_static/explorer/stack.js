@@ -66,7 +66,8 @@ export function stack(functions, host, { names, gain }) {
         const found = followed((x) => of.derivatives(x, ...constants), gain, depth);
         picture.replaceChildren(chart(found, depth, picture.clientWidth || 600));
         if (!found.whole) {
-            said.textContent = `The signal leaves all bounds at layer ${found.signals.length + 1}.`;
+            const fate = found.signals.at(-1) > 1 ? "exploded" : "vanished";
+            said.textContent = `By layer ${found.signals.length + 1} the signal has ${fate}.`;
             return;
         }
         const factor = found.gradients[0] ** (1 / (depth - 1));
