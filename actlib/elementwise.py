@@ -172,6 +172,7 @@ class Elementwise(Differentiable):
         made._like = like
         if isinstance(self, _Derived):  # higher derivatives go by the first
             made._needs_double, made._half_precision = self._needs_double, self._half_precision
+            made._single_precision = "rough" if self._single_precision == "single" else self._single_precision
         return made
 
     def _fresh(self, letter: str, count: int) -> list[Symbol]:
@@ -420,6 +421,7 @@ class _Derived(Elementwise):
                 "_like": self._like,
                 "_needs_double": self._needs_double,
                 "_half_precision": self._half_precision,
+                "_single_precision": self._single_precision,
             },
         )
 

@@ -48,7 +48,7 @@ PHI_TAIL = (
         ),
     ),
 )
-"""Phi(-a) exp(a^2 / 2) as a quotient of two polynomials, lowest first, to a = `FARTHEST`: likewise, to 32 bits and 38."""
+"""Phi(-a) exp(a^2 / 2) as a quotient of two polynomials, likewise, to a = `FARTHEST`: to 32 bits and to 38."""
 
 FARTHEST = 24.0
 """Beyond it Phi(-a) is 0 in float32, even when it is multiplied by two numbers of any size."""
