@@ -41,7 +41,10 @@ class Elementwise(Differentiable):
     CUDA it runs as one generated Triton kernel, on the CPU as generated machine code. Float64, and a formula with sin,
     cos, erf or a power that is no whole number, runs as a generated torch function there. Backward keeps the inputs
     and nothing else. Half precision is computed in float32, or in float64 where the range needs it, and rounded once. A
-    formula whose digits float32 has no room for, such as x^3 sigma(x), is computed in float64 throughout.
+    formula whose digits float32 has no room for, such as x^3 sigma(x), is computed in float64 throughout. So is float32
+    in machine code, where a formula rounds more than once: values and slopes of the registry's functions are within 1
+    ulp wherever they are normal numbers. On GPUs, and in torch's operations, they are computed in float32 and may be
+    several ulp off, in the tails and next to zeros many.
 
         >>> x = sympy.Symbol("x")
         >>> silu = Elementwise("silu", [x], [x * sigma(x)])
@@ -169,6 +172,7 @@ class Elementwise(Differentiable):
         made._like = like
         if isinstance(self, _Derived):  # higher derivatives go by the first
             made._needs_double, made._half_precision = self._needs_double, self._half_precision
+            made._single_precision = "rough" if self._single_precision == "single" else self._single_precision
         return made
 
     def _fresh(self, letter: str, count: int) -> list[Symbol]:
@@ -269,11 +273,19 @@ class Elementwise(Differentiable):
     def _half_precision(self) -> tuple[str, str]:
         return source.half_precision(self.outputs)
 
+    @functools.cached_property
+    def _single_precision(self) -> str:
+        return source.single_precision(self.outputs, self.parameters)
+
     def numbers(self, dtype: torch.dtype) -> str:
-        """In what results of a type other than float64 are computed, in the words of `source.half_precision`."""
+        """In what machine code computes results of a type other than float64, as `llvm_runner.kernel_source` says."""
         if self._needs_double:
             return "double"
-        return "single" if dtype == torch.float32 else self._half_precision[dtype == torch.bfloat16]
+        return self._single_precision if dtype == torch.float32 else self._half_precision[dtype == torch.bfloat16]
+
+    def in_double(self, dtype: torch.dtype) -> bool:
+        """Whether results of a type other than float64 need its range: all that GPUs and torch operations are asked."""
+        return self._needs_double or (dtype != torch.float32 and self.numbers(dtype) != "single")
 
     def run(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
         """Computes the outputs; the arguments have been checked."""
@@ -327,7 +339,7 @@ class Elementwise(Differentiable):
         """The type in which torch operations compute."""
         if compute == torch.float64 or like.device.type == "mps":  # which has no float64
             return compute
-        return compute if self.numbers(like.dtype) == "single" else torch.float64
+        return torch.float64 if self.in_double(like.dtype) else compute
 
     def _as_tensors(self, arguments: Sequence[Tensor | float]) -> Sequence[Tensor | float]:
         """The arguments, numbers among them as tensors where the torch function would not take them as they are."""
@@ -348,7 +360,7 @@ class Elementwise(Differentiable):
         device = arguments[0].device  # a parameter of one number may be elsewhere
         arguments = [a.to(device) if isinstance(a, Tensor) and a.device != device else a for a in arguments]
         dtype = arguments[len(self.inputs) - 1].dtype
-        kernel = self._kernel(triton_runner.kinds(arguments, shape), self.numbers(dtype) != "single")
+        kernel = self._kernel(triton_runner.kinds(arguments, shape), self.in_double(dtype))
         return triton_runner.run(kernel, arguments, shape, dtypes)
 
     def fitting(self, arguments: Sequence[Tensor | float]) -> Sequence[Tensor | float]:
@@ -409,6 +421,7 @@ class _Derived(Elementwise):
                 "_like": self._like,
                 "_needs_double": self._needs_double,
                 "_half_precision": self._half_precision,
+                "_single_precision": self._single_precision,
             },
         )
 

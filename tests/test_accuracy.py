@@ -2,6 +2,7 @@
 
 import functools
 
+import mpmath
 import numpy as np
 import pytest
 import sympy as sp
@@ -17,17 +18,21 @@ from actlib.accuracy import (
     mixed_errors,
     paired,
     random_finite,
+    single_errors,
     slope,
     ulp,
     ulp_error,
 )
 from actlib.elementwise import Elementwise
-from actlib.formula.primitives import Phi, derivative, phi, sigma, softplus
+from actlib.formula.primitives import Phi, derivative, elementary, phi, sigma, softplus
 
 # The nearest number is within 0.5 ulp. The rest is what the numbers in which half precision is computed may be off.
 HALF = 0.55
 
-# A rounding each for an exponential, a sum and a quotient or product, and one to spare.
+# Of float32 on the CPU: the nearest number, or one beside it.
+SINGLE = 1.0
+
+# Of rows, and of float64: a rounding each for an exponential, a sum and a quotient or product, and one to spare.
 MIXED = 4
 
 
@@ -116,12 +121,46 @@ def test_doubly_exponential(formula, dtype):
     assert reference.slope_errors(op).max() <= HALF
 
 
+def next_to_zeros(function, formula, symbol):
+    """Float32 numbers about each zero of a slope, the nearest first: where it is small, what it lacks counts most."""
+    rate = sp.lambdify(symbol, elementary(derivative(formula, symbol)), "mpmath")
+    at = torch.linspace(-6, 6, 4097)
+    rising = slope(function, at.double()) > 0
+    about = (at[1:] + at[:-1])[rising[1:] != rising[:-1]] / 2
+    steps = torch.cat([torch.arange(200), 2 ** torch.arange(8, 18, 0.1)]).int()
+    steps = torch.cat([steps, -steps])
+    zeros = [float(mpmath.findroot(rate, z)) for z in about.tolist() if z]
+    return torch.cat([torch.tensor([z]).view(torch.int32) + steps for z in zeros]).view(torch.float32) if zeros else at
+
+
 class TestRandomFloat32:
-    @every_activation
+    @every_elementwise
     def test_value_and_slope(self, activation):
-        value, slope = mixed_errors(activation.default_formula, activation.inputs, activation.entry, 1 << 22)
-        assert value <= MIXED
-        assert slope <= MIXED
+        judged = activation.default_formula, activation.inputs
+        ours = single_errors(*judged, activation.entry, 1 << 20)
+        assert max(ours) <= SINGLE
+        if activation.torch:
+            theirs = single_errors(*judged, activation.torch, 1 << 18)
+            assert all(mine <= max(other, HALF) for mine, other in zip(ours, theirs, strict=True))
+
+    @pytest.mark.parametrize("name", [name for name, a in ACTIVATIONS.items() if a.op is None])
+    def test_rows(self, name):
+        activation = ACTIVATIONS[name]
+        assert max(mixed_errors(activation.default_formula, activation.inputs, activation.entry, 1 << 20)) <= MIXED
+
+    @pytest.mark.parametrize("name", ["silu", "gelu", "gelu_tanh", "gelu_sigmoid", "mish"])
+    def test_next_to_zeros_of_slopes(self, name):
+        activation = ACTIVATIONS[name]
+        numbers = next_to_zeros(activation.entry, activation.default_formula, activation.inputs[0])
+        assert len(numbers) == 600
+        reference = Reference(activation.default_formula, activation.inputs, numbers)
+        assert reference.slope_errors(activation.entry).max() <= SINGLE
+
+    @every_elementwise
+    def test_gradients_of_any_size(self, activation):
+        *inputs, upstream = accuracy.with_partners(random_finite(torch.float32, 3000), len(activation.inputs) + 1)
+        reference = Reference(activation.default_formula, activation.inputs, *inputs)
+        assert reference.backward_errors(activation.entry, upstream, normal=True).max() <= SINGLE
 
     @every_activation
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -133,6 +172,10 @@ class TestRandomFloat32:
         computed = [activation.entry(*reference.inputs)]
         computed += [slope(activation.entry, *reference.inputs, wanted=i) for i in range(len(points))]
         for expr, result, truth in zip(formulas, computed, [reference.value, *reference.slopes], strict=True):
+            if activation.op and dtype == torch.float32:
+                normal = np.abs(truth[0]) >= torch.finfo(dtype).smallest_normal
+                assert ulp_error(result, *truth)[normal].max(initial=0) <= SINGLE
+                continue
             rates = [exact(derivative(expr, s), reference.symbols, points)[0] for s in reference.symbols]
             effect = sum(np.abs(rate) * ulp(p, dtype) for rate, p in zip(rates, points, strict=True))
             mixed = ulp_error(result, *truth) / (1 + effect / ulp(truth[0], dtype))
@@ -309,8 +352,29 @@ def test_slopes_of_several_inputs_count_all():
     assert (reference.slope_errors(blind) > 1e6).all()
 
 
-def test_mixed_error_of_an_exact_function_is_one_rounding():
-    assert max(mixed_errors(sigma(x), x, lambda t: sigmoid(t.double()).float(), 1 << 12)) <= 0.5
+@pytest.mark.parametrize("errors", [mixed_errors, single_errors])
+def test_error_of_an_exact_function_is_one_rounding(errors):
+    assert max(errors(sigma(x), x, lambda t: sigmoid(t.double()).float(), 1 << 12)) <= 0.5
+
+
+def test_single_errors_are_those_by_50_digits():
+    numbers = torch.linspace(-80, 20, 501)
+    computed = accuracy.single_errors_at(sigma(x), (x,), torch.sigmoid, [numbers])
+    reference = Reference(sigma(x), x, numbers)
+    assert computed == (reference.value_errors(torch.sigmoid).max(), reference.slope_errors(torch.sigmoid).max())
+
+
+@pytest.mark.parametrize(("wrong", "error"), [(torch.inf, torch.inf), (torch.nan, torch.inf), (0.5 + 2**-23, 2)])
+def test_single_errors_catch_one_wrong_number(wrong, error):
+    numbers = torch.cat([torch.linspace(-80, 20, 5001), torch.zeros(1)])
+    spoilt = lambda t: torch.where(t == 0, wrong, sigmoid(t))
+    assert accuracy.single_errors_at(sigma(x), (x,), spoilt, [numbers])[0] == error
+
+
+def test_single_errors_leave_out_what_is_not_normal_and_what_overflows():
+    numbers = torch.tensor([-100.0, -90.0, 88.7, 88.8, 1e30])
+    assert accuracy.single_errors_at(sp.exp(x), (x,), lambda t: t.double().exp().float(), [numbers])[0] <= 0.5
+    assert accuracy.single_errors_at(sp.exp(x), (x,), lambda t: t.double().exp().float() * 0, [numbers])[0] > 1e6
 
 
 def test_mixed_error_catches_a_millionth():
@@ -324,9 +388,10 @@ def test_mixed_error_catches_one_wrong_number():
     assert np.isinf(mixed_errors(sigma(x), x, wrong, 1 << 12)[0])
 
 
-def test_mixed_error_does_not_trust_a_float64_formula_that_cancels():
+@pytest.mark.parametrize("errors", [mixed_errors, single_errors])
+def test_errors_do_not_trust_a_float64_formula_that_cancels(errors):
     with pytest.raises(ArithmeticError, match="not exact enough"):
-        mixed_errors(sp.sqrt(x**2 + 1) - 1, x, torch.abs, 1 << 12)
+        errors(sp.sqrt(x**2 + 1) - 1, x, torch.abs, 1 << 12)
 
 
 def test_report_has_a_line_for_each_function(capsys, monkeypatch):
@@ -359,7 +424,7 @@ def test_exhaustive_finds_one_wrong_number_among_all(monkeypatch):
     monkeypatch.setattr(accuracy, "every_float32", lambda count: [*blocks, torch.empty(0)])  # noqa: ARG005
     wrong = lambda t: torch.where(t == blocks[1][77], 2 * sigmoid(t), sigmoid(t))
     errors = accuracy.exhaustive_errors(sigma(x), (x,), {"right": sigmoid, "wrong": wrong})
-    assert max(errors["right"]) <= MIXED
+    assert max(errors["right"]) <= SINGLE
     assert errors["wrong"][0] > 1e6
 
 

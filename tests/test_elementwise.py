@@ -249,11 +249,10 @@ def test_overflow_on_the_way_does_not_reach_the_result(name, dtype, order):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_half_precision_is_rounded_once(dtype):
+def test_results_are_rounded_once(dtype):
     op = CASES["nested"].op
     values = torch.randn(1000).to(dtype)
-    reference = op(values.to(torch_runner.compute_dtype(dtype))).to(dtype)
-    assert torch.equal(op(values), reference)
+    assert accuracy.ulp_error(op(values), op(values.double()).numpy()).max() <= 0.55
 
 
 @pytest.mark.parametrize("over", [-1, 0, 1, torch_runner.TILE + 7])
@@ -406,8 +405,7 @@ def test_functions_that_the_registry_does_without_are_as_exact(function):
         assert every.value_errors(op).max() <= 0.55
         assert every.slope_errors(op).max() <= 0.55
     assert op._has_machine_code
-    with np.errstate(all="ignore"):  # two of them overflow
-        assert max(accuracy.mixed_errors(op.outputs[0], op.inputs, op, 1 << 14)) <= 4
+    assert max(accuracy.single_errors(op.outputs[0], op.inputs, op, 1 << 14)) <= 1
     ends = torch.tensor([1e-300, -0.3, 1.0, 709.9, -710.2, 1e200, -1e308], dtype=torch.float64)
     few = accuracy.Reference(op.outputs[0], x, ends)
     assert few.value_errors(op).max() <= 2

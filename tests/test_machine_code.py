@@ -10,14 +10,15 @@ import llvmlite.binding as llvm
 import pytest
 import sympy as sp
 import torch
-from formulas import CASES, alpha, every_elementwise, values, x
+from formulas import CASES, alpha, every_elementwise, values, x, y
 from torch.nn import functional
 
 import actlib
-from actlib import ACTIVATIONS, Elementwise
+from actlib import ACTIVATIONS, Elementwise, accuracy
 from actlib.backends import doubles, llvm_runner, llvm_softmax, torch_runner
 from actlib.backends.vectors import BLOCK, PRIMITIVES
 from actlib.formula import source
+from actlib.formula.primitives import Phi, sigma
 
 ENDS = torch.tensor(
     [-torch.inf, -3.4e38, -100.0, -3.5, -1.0, -1e-45, -0.0, 0.0, 1e-45, 1.0, 2.0, 2.0000002, 100.0, 3.4e38, torch.inf]
@@ -107,7 +108,7 @@ def test_the_last_vector_is_as_the_others(count, dtype):
     room = torch.full((count + 2 * BLOCK,), 7.0, dtype=dtype)
     given = torch.linspace(-3, 3, count + 2 * BLOCK).to(dtype)
     kind = kinds(op, llvm_runner.DTYPES[dtype])
-    kernel = llvm_runner.make(op.name, op.torch_source, kind, kind)
+    kernel = llvm_runner.make(op.name, op.torch_source, kind, kind, op.numbers(dtype))
     size = room.element_size()
     kernel(count, 1, room.data_ptr() + BLOCK * size, given.data_ptr() + BLOCK * size)
     assert (room[:BLOCK] == 7).all()
@@ -168,7 +169,7 @@ def on_every_processor(kernel, out, call):
 
 @pytest.mark.parametrize(
     ("dtype", "numbers"),
-    [(torch.bfloat16, "single"), (torch.bfloat16, "near"), (torch.float32, "single"), (torch.float32, "double")],
+    [(torch.bfloat16, n) for n in ("single", "near")] + [(torch.float32, n) for n in ("single", "double", "rough")],
     ids=str,
 )
 @every_elementwise
@@ -199,16 +200,60 @@ def test_rows_give_the_same_bits_on_every_processor(logarithm, backward, dtype, 
     )
 
 
+@pytest.mark.parametrize("numbers", ["double", "rough"])
 @pytest.mark.parametrize("name", [n for n in doubles.PRIMITIVES if n not in ("damped", "where", "unless_nan", "sign")])
-def test_primitives_in_float64_are_torchs(name):
+def test_primitives_in_float64_are_torchs(name, numbers):
     """To the last bits of float32, and beyond its range to as many digits."""
     source = f"def f(x):\n    return {name}(x)\n"
-    kernel = llvm_runner.make("f", source, ("float32",), ("float32",), "double")
+    kernel = llvm_runner.make("f", source, ("float32",), ("float32",), numbers)
     given = torch.cat([ENDS.float(), torch.linspace(-800, 800, 3001), torch.linspace(-3, 3, 1001)])
     made = torch.empty_like(given)
     kernel(len(given), 1, made.data_ptr(), given.data_ptr())
     expected = torch_runner.load("f", source)(given.double()).float()
     torch.testing.assert_close(made, expected, rtol=1.3e-7, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("numbers", ["double", "rough"])
+def test_phi_is_right_in_its_tail(numbers):
+    """Beyond the range of float32, which large factors bring back."""
+    op = Elementwise("tail", [x, y], y * Phi(-x))
+    kind = kinds(op, "float32")
+    kernel = llvm_runner.make(op.name, op.torch_source, kind, ("float32",), numbers)
+    distance = torch.linspace(0, 18.5, 1001)
+    factor = torch.full_like(distance, 1e38)
+    factor[:500] = 1
+    made = torch.empty_like(distance)
+    kernel(len(made), 1, made.data_ptr(), distance.data_ptr(), factor.data_ptr())
+    reference = accuracy.Reference(op.outputs[0], op.inputs, distance, factor)
+    assert accuracy.ulp_error(made, *reference.value).max() <= 0.51
+
+
+class TestRoughNumbers:
+    """Those of float64 primitives that are as exact as float32 needs."""
+
+    def numbers_of(self, formula, given):
+        """What a kernel in rough numbers makes of some, and in which of its sums it found that digits had gone."""
+        op = Elementwise("rough", [x], formula)
+        kernel = llvm_runner.make(op.name, op.torch_source, ("float32",), ("float32",), "rough")
+        made = torch.empty_like(given)
+        kernel(len(given), 1, made.data_ptr(), given.data_ptr())
+        return made, llvm_runner.kernel_source(op.name, op.torch_source, ("float32",), ("float32",), "rough")
+
+    @pytest.mark.parametrize("start", [-2.0, -1.0, 0.5, 3.0])
+    def test_more_digits_where_terms_cancel(self, start):
+        formula = sigma(x) - sp.Rational(float(torch.tensor(start, dtype=torch.float64).sigmoid()))
+        given = torch.tensor(start) + torch.arange(-200, 200) * 2.0**-21
+        made, text = self.numbers_of(formula, given)
+        reference = accuracy.Reference(formula, x, given)
+        off = given != start  # where what is left is the rounding of a float64 number
+        assert reference.value_errors(lambda _: made)[off].max() <= 0.6
+        assert "vector.reduce.or" in text
+
+    @pytest.mark.parametrize("formula", [sigma(x), x * sigma(x), (x + 3) * (x - 1) / 7, x - sp.Rational(1, 3)], ids=str)
+    def test_no_look_out_where_nothing_can_cancel(self, formula):
+        made, text = self.numbers_of(formula, torch.linspace(-5, 5, 1000))
+        assert "vector.reduce.or" not in text
+        assert accuracy.Reference(formula, x, torch.linspace(-5, 5, 1000)).value_errors(lambda _: made).max() <= 0.51
 
 
 def test_functions_without_a_form_in_vectors_run_as_torch_operations():
@@ -230,8 +275,9 @@ def test_gradients_expanded_from_one_number_and_parameters_of_one_element():
     op, points = ACTIVATIONS["swish"].op, torch.randn(50, requires_grad=True)
     beta = torch.tensor([1.25], dtype=torch.float64, requires_grad=True)
     op(points, beta.float()).sum().backward()
-    expected = torch.autograd.grad((points * (beta.float() * points).sigmoid()).sum(), [points, beta])
-    torch.testing.assert_close((points.grad, beta.grad), expected)
+    exact = [points.detach().double().requires_grad_(), beta.detach().requires_grad_()]
+    expected = torch.autograd.grad((exact[0] * (exact[1] * exact[0]).sigmoid()).sum(), exact)
+    torch.testing.assert_close((points.grad.double(), beta.grad), expected, rtol=2e-7, atol=0)
 
 
 class TestInACompiler:

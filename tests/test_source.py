@@ -18,6 +18,7 @@ from actlib.formula.source import (
     javascript_source,
     legal_names,
     needs_double,
+    single_precision,
     torch_source,
     triton_source,
 )
@@ -275,3 +276,28 @@ def test_powers_that_are_no_whole_number_or_negative(power):
     points = torch.tensor([0.25, 1.0, 3.0], dtype=torch.float64)
     made = Elementwise("made", [x], x ** sp.Rational(power))(points)
     torch.testing.assert_close(made, points ** float(sp.Rational(power)), rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("formula", "numbers"),
+    [
+        (x, "single"),
+        (x * g, "single"),
+        (x + g, "single"),
+        (2 * x, "single"),
+        (sp.Abs(x), "single"),
+        (sp.Piecewise((x, x > 0), (x / 4, True)), "single"),
+        (sp.Piecewise((x, x < 6), (6, True)), "single"),
+        (2 * x * g, "rough"),  # the first product may overflow
+        (x / 3, "rough"),
+        (sp.Rational(2**24 + 1, 2**30) * x, "rough"),
+        (beta * x, "rough"),
+        (x * g + 1, "rough"),
+        (sp.Piecewise((x, x > sp.Rational(1, 3)), (0, True)), "rough"),
+        (sigma(x), "rough"),
+        (100 * sigma(x), "double"),
+    ],
+    ids=str,
+)
+def test_numbers_of_results_in_float32(formula, numbers):
+    assert single_precision([formula], [beta]) == numbers

@@ -30,7 +30,7 @@ def sigmoid(input: Tensor, *, keep: str = "input") -> Tensor:
         input: Tensor of float16, bfloat16, float32 or float64, of any shape.
         keep: What backward keeps, "input" or "output". The output needs no memory of its own where the next layer keeps
             it anyhow, as a linear one does, but it has been rounded: the slope y (1 - y) is off by up to 0.002 in
-            bfloat16 and 0.0003 in float16, and 0 from 6.25 in bfloat16, 8.33 in float16 and 16.7 in float32 on.
+            bfloat16 and 0.0003 in float16, and 0 from 6.25 in bfloat16, 8.33 in float16 and 17.3 in float32 on.
 
     Returns:
         Tensor of the same shape, dtype and memory order, with values in [0, 1]. NaN gives NaN.

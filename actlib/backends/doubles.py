@@ -1,18 +1,18 @@
-"""The primitives for vectors of float64 numbers, where float32 has too narrow a range.
+"""The primitives for vectors of float64 numbers, where float32 has too narrow a range, or too few digits.
 
-They are right to some 45 bits, the tail of Phi and the inverse tangent to 25: enough for results in float32, and ample
-for half precision.
+They are right to some 51 bits.
 """
 
 import math
+from collections.abc import Sequence
 
-from actlib.backends import PHI_SCALE, PHI_TAIL, vectors
+from actlib.backends import vectors
 from actlib.backends.vectors import (
     LONGS,
     Code,
     Double,
     absolute,
-    atan,
+    bits_of,
     cosatan,
     cube,
     damped,
@@ -29,17 +29,40 @@ from actlib.backends.vectors import (
 HIGHEST = 709.0
 """An exponent of e beyond which its power is infinite, nearly."""
 
-EXPM1 = tuple(1 / math.factorial(n) for n in range(2, 12))
+EXPM1 = tuple(1 / math.factorial(n) for n in range(2, 14))
 """expm1(r) = r + r^2 p(r), p with these coefficients, lowest first."""
 
 LOG2 = 0.6931471803691238, 1.9082149292705877e-10
 """log 2, in two parts: multiples of the first are exact."""
 
+FAR = 30.0
+PHI_TAIL = (
+    (
+        *(0.5, 0.8201931496469401, 0.66760737991974, 0.3481278261953172, 0.12754802069709756, 0.03414533292931),
+        *(0.006753714094845015, 0.0009755834361528152, 9.884694826951174e-05, 6.385591027587644e-06),
+        2.0203540522380713e-07,
+    ),
+    (
+        *(1.0, 2.4382708600967455, 2.7806734341661925, 1.9617381443658324, 0.9534861268137502, 0.33615403366249574),
+        *(0.08800306987970549, 0.01717581039232054, 0.002461431328759324, 0.00024827898304532217),
+        *(1.6006303020058497e-05, 5.064276592101455e-07),
+    ),
+)
+"""Phi(-a) exp(a^2 / 2) as the quotient of two polynomials, lowest first, to a = `FAR`: minimax in the relative error,
+5e-19."""
+
+SERIES = tuple((-1) ** k * math.prod(range(1, 2 * k, 2)) / math.sqrt(2 * math.pi) for k in range(9))
+"""The same times a, beyond, as a series in 1/a^2."""
+
 ATANH = tuple(2 / n for n in range(3, 33, 2))
 """log((1 + s) / (1 - s)) = 2s + s^3 p(s^2), p with these coefficients, lowest first."""
 
 
-def _polynomial(x: Double, coefficients: tuple[float, ...]) -> Double:
+ATAN = tuple((-1) ** n / (2 * n + 1) for n in range(1, 22))
+"""atan(z) = z + z^3 p(z^2), p with these coefficients, lowest first."""
+
+
+def polynomial(x: Double, coefficients: Sequence[float]) -> Double:
     """By Horner's rule, coefficients from the lowest power up."""
     *others, before, last = coefficients
     p = fma(x, last, before)
@@ -56,11 +79,12 @@ def _parts(x: Double) -> tuple[Double, Double]:
     n = shifted - shift
     r = fma(n, -LOG2[1], fma(n, -LOG2[0], x))
     bits = code.add(f"bitcast {x.kind} {shifted.name} to {LONGS}")
-    scale = Double(code, code.add(f"bitcast {LONGS} {_moved_up(code, bits)} to {x.kind}"))
-    return fma(r * r, _polynomial(r, EXPM1), r), scale
+    scale = Double(code, code.add(f"bitcast {LONGS} {moved_up(code, bits)} to {x.kind}"))
+    return fma(r * r, polynomial(r, EXPM1), r), scale
 
 
-def _moved_up(code: Code, bits: str) -> str:
+def moved_up(code: Code, bits: str) -> str:
+    """Bits at the place of a float64 number's exponent."""
     return code.add(f"shl {LONGS} {bits}, {repeated('i64', 52)}")
 
 
@@ -84,7 +108,7 @@ def _decay(x: Double) -> Double:
 
 def expm1(x):
     m, scale = _parts(_clamped(x, -60, HIGHEST))
-    return where(x > HIGHEST, math.inf, fma(m, scale, scale - 1))
+    return signed(where(x > HIGHEST, math.inf, fma(m, scale, scale - 1)), x)
 
 
 def log(x):
@@ -106,7 +130,7 @@ def _log(x: Double, more: Double | float = 0.0) -> Double:
     biased = code.add(f"lshr {LONGS} {above}, {repeated('i64', 52)}")
     shown = code.add(f"or {LONGS} {biased}, {repeated('i64', 0x433 << 52)}")
     n = Double(code, code.add(f"bitcast {LONGS} {shown} to {x.kind}")) - (2.0**52 + 1023) + more
-    power = _moved_up(code, code.add(f"sub {LONGS} {biased}, {repeated('i64', 1023)}"))
+    power = moved_up(code, code.add(f"sub {LONGS} {biased}, {repeated('i64', 1023)}"))
     m = Double(code, code.add(f"bitcast {LONGS} {code.add(f'sub {LONGS} {bits}, {power}')} to {x.kind}"))
     return fma(n, LOG2[0], fma(n, LOG2[1], _twice_atanh((m - 1) / (m + 1))))
 
@@ -114,7 +138,7 @@ def _log(x: Double, more: Double | float = 0.0) -> Double:
 def _twice_atanh(s: Double) -> Double:
     """log((1 + s) / (1 - s)), for |s| at most 1/3."""
     z = s * s
-    return fma(_polynomial(z, ATANH) * z, s, s * 2)
+    return fma(polynomial(z, ATANH) * z, s, s * 2)
 
 
 def _log1p(x: Double) -> Double:
@@ -158,6 +182,16 @@ def tanh(x):
     return signed(h / (h + 2), x)
 
 
+def atan(x):
+    # To |z| <= tan(pi/8), where atan(x) = atan(z) + pi/4 or pi/2.
+    a = absolute(x)
+    far, middle = a > 1 + math.sqrt(2), a > math.sqrt(2) - 1
+    z = where(far, -1 / a, where(middle, (a - 1) / (a + 1), a))
+    start = where(far, math.pi / 2, where(middle, math.pi / 4, 0.0))
+    s = z * z
+    return signed(start + fma(polynomial(s, ATAN) * s, z, z), x)
+
+
 def sinh(x):
     m = expm1(absolute(x))
     return signed(where(m < math.inf, (m + m / (m + 1)) * 0.5, m), x)
@@ -185,8 +219,12 @@ def Phi(x):
 
 
 def Phi_tail(x):
-    u = 1 / fma(absolute(x), PHI_SCALE, 1)
-    return u * _polynomial(u, PHI_TAIL)
+    a = absolute(x)
+    near = where(a > FAR, FAR, a)
+    # The asymptotic series in 1/a^2 serves beyond.
+    z = 1 / where(a > FAR, a, FAR)
+    far = z * polynomial(z * z, SERIES)
+    return where(a > FAR, far, polynomial(near, PHI_TAIL[0]) / polynomial(near, PHI_TAIL[1]))
 
 
 PRIMITIVES = {
@@ -196,5 +234,20 @@ PRIMITIVES = {
     + (damped, where, unless_nan, square, cube)
 }
 """The same as of `vectors`."""
+
+
+def ulps(computed, truth):
+    """By how many ulp of float32 computed numbers are off; 0 where the true ones are not normal."""
+    a, code = absolute(truth), truth.code
+    power = code.add(f"and {LONGS} {bits_of(a)}, {repeated('i64', 0x7FF << 52)}")
+    power = Double(code, code.add(f"bitcast {LONGS} {power} to {a.kind}"))
+    off = absolute(computed - truth) * 2.0**23 / power
+    off = where(off == off, off, math.inf)
+    right = (a >= 2.0**128 - 2.0**103) & (absolute(computed) == math.inf) & (computed * where(truth < 0, -1, 1) > 0)
+    return where((a < 2.0**-126) | right, 0, off)
+
+
+MEASURES = {"ulps": ulps}
+"""What tells how exact results are."""
 
 PAIRED_SIGMAS = {f.__name__: f for f in (paired_sigma, mirrored_sigma, sigma_slope)}

@@ -19,8 +19,9 @@ import llvmlite.binding as llvm
 import torch
 from torch import Tensor
 
-from actlib.backends import doubles, vectors
+from actlib.backends import doubles, rough, vectors
 from actlib.backends.calls import SHARE, Launch, launch
+from actlib.backends.rough import Rough
 from actlib.backends.torch_runner import address, define, flatten, in_compiler, is_heard, is_plain, leader, unseen
 from actlib.backends.vectors import (
     BITS,
@@ -100,8 +101,9 @@ def kernel_source(
         source: Its source.
         kinds: Type of the elements of each argument, or "number".
         outputs: Type of the elements of each result.
-        numbers: What it computes in: "single" is float32, "double" is float64, and "near" float32 for inputs near 0
-            and float64 for others.
+        numbers: What it computes in: "single" is float32, "double" is float64, "near" float32 for inputs near 0 and
+            float64 for others, and "rough" float64 to as many digits as a result in float32 needs, or to all of them
+            where terms cancel.
         interleaved: The first of two arguments whose elements lie in turn; so do those of two results, if there are
             two.
 
@@ -109,9 +111,10 @@ def kernel_source(
         A module as `Code.function` describes it; `data` holds the number of elements, the address of each result, and
         the address or number of each argument. What is interleaved has one address.
     """
-    double = numbers == "double"
-    single_function = define(name, source, PRIMITIVES | vectors.PAIRED_SIGMAS)
-    double_function = define(name, source, doubles.PRIMITIVES | doubles.PAIRED_SIGMAS)
+    first = {"double": Double, "rough": Rough}.get(numbers, Vector)
+    primitives = {Vector: vectors, Rough: rough}
+    functions = {v: define(name, source, m.PRIMITIVES | m.PAIRED_SIGMAS) for v, m in primitives.items()}
+    functions[Double] = define(name, source, doubles.PRIMITIVES | doubles.PAIRED_SIGMAS | doubles.MEASURES)
     code = Code()
     code.lines.append("%n = sub i64 %end, %begin")
     made = [(f"out{i}", kind) for i, kind in enumerate(outputs)]
@@ -157,25 +160,37 @@ def kernel_source(
                     code.add(f"add i64 {at}, {code.add(f'add i64 {at}, {block * BLOCK}')}") if place in packed else at
                 )
                 memory.fetch(kind, f"%{place}_at", ahead, to_write=place.startswith("out"))
-        loaded = {}
-        for i, kind in enumerate(kinds):
-            if i == interleaved:
-                loaded[i], loaded[i + 1] = memory.load_interleaved(kind, f"%in{i}_at", at)
-            elif i not in loaded and kind != NUMBER:
-                loaded[i] = memory.load(kind, f"%in{i}_at", at)
 
-        def compute(vector):
-            """Two vectors a result, computed in such vectors."""
-            code.vector = vector
-            given = ([scalars[i]] * 2 if kind == NUMBER else loaded[i] for i, kind in enumerate(kinds))
-            given = [[v.to(vector) for v in values] for values in given]
-            function = double_function if vector is Double else single_function
-            results = [function(*arguments) for arguments in zip(*given, strict=True)]
+        def load():
+            """Two vectors an argument."""
+            loaded = {}
+            for i, kind in enumerate(kinds):
+                if kind == NUMBER:
+                    loaded[i] = [scalars[i]] * 2
+                elif i == interleaved:
+                    loaded[i], loaded[i + 1] = memory.load_interleaved(kind, f"%in{i}_at", at)
+                elif i not in loaded:
+                    loaded[i] = memory.load(kind, f"%in{i}_at", at)
+            return loaded
+
+        def compute(vector, loaded):
+            """Two vectors a result, computed in such vectors; and in which lanes of each these have too few digits."""
+            code.vector = Double if vector is Rough else vector
+            given = [[v.to(vector) for v in loaded[i]] for i in range(len(kinds))]
+            results, masks, steps, begun = [], [], [], len(code.lines)
+            for arguments in zip(*given, strict=True):
+                results.append(functions[vector](*arguments))
+                masks.append(code.cancelled)
+                steps.append(code.lines[begun:])
+                code.cancelled = []
+                del code.lines[begun:]
+            # In turn: a processor looks ahead, but not as far as to the end of the first.
+            code.lines += itertools.chain.from_iterable(zip(*steps, strict=True))
             results = zip(*results, strict=True) if len(outputs) > 1 else [results]
             as_vector = lambda v: v if isinstance(v, Vector) else vector(code, text(v, vector))
             made = [[as_vector(v).to(Vector) for v in values] for values in results]
             code.vector = Vector
-            return made
+            return made, masks
 
         def store(results):
             if "out0" in packed:
@@ -184,15 +199,29 @@ def kernel_source(
             for i, (values, kind) in enumerate(zip(results, outputs, strict=True)):
                 memory.store(values, kind, f"%out{i}_at", at)
 
-        results = compute(Double if double else Vector)
+        def stored():
+            if "out0" in packed:
+                return memory.load_interleaved(outputs[0], "%out0_at", at)
+            return [memory.load(kind, f"%out{i}_at", at) for i, kind in enumerate(outputs)]
+
+        loaded, begun = load(), len(code.lines)
+        results, masks = compute(first, loaded)
+        if code.wants_many and not code.many:
+            code.many = True
+            del code.lines[begun:]
+            results, masks = compute(first, loaded)
         store(results)
         if numbers == "near":
-            far = [_far([values[half] for values in loaded.values()], of_scalars) for half in range(2)]
-            any_far = code.call(f"vector.reduce.or.v{LANES}i1", "i1", (BITS, (far[0] | far[1]).name))
+            tensors_alone = [loaded[i] for i, kind in enumerate(kinds) if kind != NUMBER]
+            masks = [[_far([values[half] for values in tensors_alone], of_scalars)] for half in range(2)]
+        if masks[0]:
+            # All is loaded once more, so that nothing must be kept for what happens rarely.
+            one, other = masks = [functools.reduce(Mask.__or__, some) for some in masks]
+            some = code.call(f"vector.reduce.or.v{LANES}i1", "i1", (BITS, (one | other).name))
             again, done = code.name(), code.name()
-            code.lines += [f"br i1 {any_far}, label %{again}, label %{done}", f"{again}:"]
-            pairs = zip(results, compute(Double), strict=True)
-            store([[where(m, b, a) for m, a, b in zip(far, *pair, strict=True)] for pair in pairs])
+            code.lines += [f"br i1 {some}, label %{again}, label %{done}", f"{again}:"]
+            pairs = zip(stored(), compute(Double, load())[0], strict=True)
+            store([[where(m, b, a) for m, a, b in zip(masks, *pair, strict=True)] for pair in pairs])
             code.lines += [f"br label %{done}", f"{done}:"]
 
     code.loop(size, BLOCK, body)

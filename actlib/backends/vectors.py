@@ -36,6 +36,10 @@ class Code:
         self.entry: list[str] = []  # room on the stack is made once, before all loops
         self.lines: list[str] = []
         self.declared: set[str] = set()
+        # Of numbers that are right to some digits: whether to more of them, whether a step would need that, and the
+        # lanes that are to be computed with all.
+        self.many = self.wants_many = False
+        self.cancelled: list[Mask] = []
         self._names = 0
 
     def name(self) -> str:
@@ -168,7 +172,9 @@ class Vector:
         """The same numbers in vectors of a type, rounded to it."""
         if type(self) is vector:
             return self
-        step = "fpext" if vector is Double else "fptrunc"
+        if self.kind == vector.kind:
+            return vector(self.code, self.name)
+        step = "fpext" if self.kind == FLOATS else "fptrunc"
         return vector(self.code, self.code.add(f"{step} {self.kind} {self.name} to {vector.kind}"))
 
     def _combined(self, operation, a, b):
@@ -359,14 +365,15 @@ ODD = 0xFFFF0000
 
 def _rounded_up(value: Vector) -> str:
     """Bits whose upper half is the number in bfloat16: the nearest, of two the even one."""
-    code, bits = value.code, _bits(value)
+    code, bits = value.code, bits_of(value)
     last = code.add(f"and {INTS} {bits}, {repeated('i32', 0x10000)}")
     is_even = code.add(f"icmp eq {INTS} {last}, zeroinitializer")
     half = code.add(f"select {BITS} {is_even}, {INTS} {repeated('i32', 0x7FFF)}, {INTS} {repeated('i32', 0x8000)}")
     return code.add(f"add {INTS} {bits}, {half}")
 
 
-def _bits(x: Vector) -> str:
+def bits_of(x: Vector) -> str:
+    """The numbers as they are stored, as whole ones."""
     return x.code.add(f"bitcast {x.kind} {x.name} to {x.ints}")
 
 
@@ -410,7 +417,7 @@ def _parts(x: Vector, bias: int = 0, sign: int = 1) -> tuple[Vector, str]:
     p = fma(r, last, coefficients.pop())
     for coefficient in reversed(coefficients):
         p = fma(p, r, coefficient)
-    return fma(r * r, p, r if sign > 0 else -r), _bits(shifted)
+    return fma(r * r, p, r if sign > 0 else -r), bits_of(shifted)
 
 
 EXPM1 = (0.5, 0.16666534543037415, 0.041667237877845764, 0.008367509581148624, 0.0013863756321370602)
@@ -478,10 +485,10 @@ def _log(x: Vector, more: Vector | float = 0.0) -> Vector:
     """log(x) + more log 2, for a normal x > 0."""
     code = x.code
     # x = 2^n m, m from 1/sqrt 2 on
-    above = code.add(f"sub {INTS} {_bits(x)}, {repeated('i32', 0x3F3504F3)}")
+    above = code.add(f"sub {INTS} {bits_of(x)}, {repeated('i32', 0x3F3504F3)}")
     n = code.add(f"ashr {INTS} {above}, {repeated('i32', 23)}")
     moved = code.add(f"shl {INTS} {n}, {repeated('i32', 23)}")
-    m = Vector(code, code.add(f"bitcast {INTS} {code.add(f'sub {INTS} {_bits(x)}, {moved}')} to {FLOATS}"))
+    m = Vector(code, code.add(f"bitcast {INTS} {code.add(f'sub {INTS} {bits_of(x)}, {moved}')} to {FLOATS}"))
     n = Vector(code, code.add(f"sitofp {INTS} {n} to {FLOATS}")) + more
     s = (m - 1) / (m + 1)
     return fma(n, 0.693145751953125, fma(n, 1.428606765330187e-06, _twice_atanh(s)))

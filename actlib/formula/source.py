@@ -27,6 +27,7 @@ from typing import ClassVar
 
 import sympy as sp
 from sympy import Basic, Expr, Float, Function, Mul, Piecewise, Pow, Symbol
+from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.printing.precedence import precedence
 from sympy.printing.str import StrPrinter
@@ -56,6 +57,7 @@ __all__ = [
     "javascript_source",
     "legal_names",
     "needs_double",
+    "single_precision",
     "torch_source",
     "triton_source",
 ]
@@ -324,6 +326,44 @@ def half_precision(outputs: Sequence[Expr]) -> tuple[str, str]:
     if any(map(_has_large_number, tied)):
         return "single", "double"
     return "single", "near" if any(map(_has_partners, tied)) else "single"
+
+
+def single_precision(outputs: Sequence[Expr], parameters: Sequence[Symbol]) -> str:
+    """In what numbers results in float32 are computed, of a formula that does not need double itself.
+
+    "single" is float32, where it rounds once: twice may be an ulp too much, and a parameter is a number in double. Else
+    float64, "rough" to as many digits as float32 shows; or "double" to all, where a number brings back what is tiny.
+    """
+    exprs = list(map(stable, outputs))
+    if any(map(_has_large_number, map(_tied, exprs))):
+        return "double"
+    return "single" if all(_roundings(e, parameters) <= 1 for e in exprs) else "rough"
+
+
+def _roundings(expr: Expr, parameters: Collection[Symbol]) -> int:
+    """How often float32 rounds, at most, in computing a formula; 2 where it does more than round."""
+    if isinstance(expr, Piecewise):
+        exact = all(
+            _roundings(side, parameters) == 0 for _, c in expr.args for r in c.atoms(Relational) for side in r.args
+        )
+        return max(_roundings(value, parameters) for value, _ in expr.args) if exact else 2
+    if expr.is_Symbol:
+        return int(expr in parameters)
+    if expr.is_number:
+        return int(not (expr.is_infinite or (expr.is_Rational and _fits(expr))))
+    if isinstance(expr, (sp.Abs, sp.sign)):
+        return _roundings(expr.args[0], parameters)
+    if not (expr.is_Add or expr.is_Mul):
+        return 2
+    return len(expr.args) - 1 + sum(_roundings(a, parameters) for a in expr.args)
+
+
+def _fits(number: Expr) -> bool:
+    """Whether float32 has a rational number."""
+    if number.q & (number.q - 1) or abs(number) >= 2**127 or number.q > 2**126:
+        return False
+    odd = int(number.p) // (number.p & -number.p) if number.p else 0
+    return abs(odd) < 1 << 24
 
 
 def _cancels_in_two(total: Expr) -> bool:
