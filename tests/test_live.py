@@ -2,6 +2,7 @@
 
 import math
 import re
+from xml.etree import ElementTree
 
 import live
 import numpy as np
@@ -129,6 +130,21 @@ def test_link_carries_the_state_of_a_card(opened, page, browser, address):
         told = figure.locator("data").all_inner_texts()
         assert rows == told[:3]
         assert explorer.page.evaluate("new URLSearchParams(location.hash.slice(1)).get('x')") == state["x"]
+
+
+def test_card_is_taken_along(opened):
+    figure = opened("06_swish", permissions=["clipboard-read", "clipboard-write"]).locator(FIGURE)
+    with figure.page.expect_download() as download:
+        figure.get_by_role("button", name="Download as SVG").click()
+    root = ElementTree.parse(download.value.path()).getroot()
+    inks = [e.get("stroke") for e in root.iter() if e.get("stroke-linejoin") and "h" not in e.get("d")]
+    assert len(set(inks)) == 3  # of value, slope and curvature
+    assert all(inks)
+    copy = figure.get_by_role("button", name="Copy a link")
+    copy.click()
+    figure.page.wait_for_function("button => button.textContent === 'Copied'", arg=copy.element_handle())
+    shown = figure.get_by_role("link", name="Open in the explorer").evaluate("e => e.href")
+    assert figure.page.evaluate("navigator.clipboard.readText()") == shown
 
 
 def test_card_answers_to_keys(opened):

@@ -76,6 +76,7 @@ function card(host, about) {
     const plot = new Plot(figure, {
         home,
         heights: HEIGHTS,
+        link: () => about.link.href,
         moved: (low, high) => {
             Object.assign(state, { low, high });
             redraw();
@@ -110,7 +111,7 @@ function card(host, about) {
 
     function draw() {
         const { of, values } = state;
-        plot.show([{ label: of.name, colour: ORDERS, evaluate: (x) => of.derivatives(x, ...values) }]);
+        plot.show([{ name: of.name, label: of.name, colour: ORDERS, evaluate: (x) => of.derivatives(x, ...values) }]);
         redraw();
     }
 
@@ -160,6 +161,7 @@ function shares(host, about) {
     const plot = new Plot(figure, {
         home,
         heights: HEIGHTS,
+        link: () => about.link.href,
         moved: (low, high) => {
             Object.assign(state, { low, high });
             tell();
@@ -186,6 +188,7 @@ function shares(host, about) {
         const { scores, temperature: t } = state;
         const at = (x) => [x, ...scores.slice(1)];
         const curves = names.map((name, i) => ({
+            name: `the share of ${name}`,
             label: `share of ${name}`,
             colour: ORDERS[i],
             evaluate: (x) => {

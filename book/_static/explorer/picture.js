@@ -6,7 +6,8 @@ const WIDTH = 760;
 const [LEFT, RIGHT, TOP, BOTTOM] = [64, 14, 12, 26];
 const ROW = 22; // of the legend
 
-// panels: [{ name, height, x: [low, high], y: [low, high], data: [x, curve, …] }]; curves: [{ label, colour, width, dash }]
+// panels: [{ name, height, x: [low, high], y: [low, high], data: [x, curve, …], inks: [of each curve] }];
+// curves: [{ label, width, dash }]
 export function picture({ panels, curves, colours, title }) {
     const legend = curves.length * ROW + 8;
     const height = panels.reduce((sum, panel) => sum + panel.height, legend);
@@ -16,7 +17,7 @@ export function picture({ panels, curves, colours, title }) {
     root.append(element("title", {}, title), element("rect", { width: WIDTH, height, fill: colours.page }));
     curves.forEach((curve, i) => {
         const y = 4 + ROW * (i + 0.5);
-        root.append(element("path", { d: `M ${LEFT} ${y} h 34`, ...stroke(curve) }));
+        root.append(element("path", { d: `M ${LEFT} ${y} h 34`, ...stroke(curve, panels[0].inks[i]) }));
         root.append(element("text", { x: LEFT + 44, y: y + 4.5, fill: colours.ink }, curve.label));
     });
     let top = legend;
@@ -27,7 +28,7 @@ export function picture({ panels, curves, colours, title }) {
     return new XMLSerializer().serializeToString(root);
 }
 
-function drawPanel(root, { name, height, x, y, data }, curves, colours, top) {
+function drawPanel(root, { name, height, x, y, data, inks }, curves, colours, top) {
     const box = { left: LEFT, right: WIDTH - RIGHT, top: top + TOP, bottom: top + height - BOTTOM };
     const across = (v) => box.left + ((v - x[0]) / (x[1] - x[0])) * (box.right - box.left);
     const up = (v) => box.bottom - ((v - y[0]) / (y[1] - y[0])) * (box.bottom - box.top);
@@ -51,13 +52,13 @@ function drawPanel(root, { name, height, x, y, data }, curves, colours, top) {
             d += `${down ? "L" : "M"}${short(across(places[k]))} ${short(up(value))}`;
             down = true;
         });
-        root.append(element("path", { d, ...stroke(curves[i]) }));
+        root.append(element("path", { d, ...stroke(curves[i], inks[i]) }));
     });
     const label = { x: box.left + 8, y: box.top + 15, "font-style": "italic", "font-weight": 600, fill: colours.ink };
     root.append(element("text", label, name));
 }
 
-const stroke = ({ ink, width, dash }) => ({
+const stroke = ({ width, dash }, ink) => ({
     stroke: ink,
     "stroke-width": width,
     "stroke-linejoin": "round",

@@ -13,6 +13,8 @@ const [THIN, THICK] = [2.25, 4];
 const WIDEST = 2e4;
 const NARROWEST = 1e-6;
 
+const colourOf = ({ colour }, order) => (Array.isArray(colour) ? colour[order] : colour);
+
 export class Plot {
     // host: where it is put; home: the window at first; moved: told of each new window; read: told of each new x; link:
     // the address that shows the same again; heights: of the panels.
@@ -218,7 +220,7 @@ export class Plot {
                     ...this.curves.map((curve, i) => ({
                         label: curve.label,
                         paths: path,
-                        stroke: colour(Array.isArray(curve.colour) ? curve.colour[order] : curve.colour),
+                        stroke: colour(colourOf(curve, order)),
                         ...this.styles[i],
                         points: { show: false },
                     })),
@@ -292,10 +294,11 @@ export class Plot {
                 grid: colour("--act-rule"),
                 axis: colour("--act-muted"),
             },
-            curves: this.curves.map((curve, i) => ({ label: curve.label, ink: colour(curve.colour), ...this.styles[i] })),
+            curves: this.curves.map((curve, i) => ({ label: curve.label, ...this.styles[i] })),
             panels: this.panels.map(({ u, order }) => ({
                 name: PRIMES[order],
-                height: HEIGHTS[order],
+                height: this.heights[order],
+                inks: this.curves.map((curve) => colour(colourOf(curve, order))),
                 x: [this.low, this.high],
                 y: [u.scales.y.min, u.scales.y.max],
                 data: u.data,
