@@ -7,10 +7,10 @@ the lane is noted, and is computed again by the primitives of `doubles`.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from actlib.backends import doubles
-from actlib.backends.doubles import moved_up, polynomial
+from actlib.backends.doubles import moved_up
 from actlib.backends.vectors import LONGS, Code, Double, Mask, Vector, absolute, bits_of, fma, repeated, signed, where
 
 EXP2 = (
@@ -90,6 +90,16 @@ def _watch(total: Rough, term: Rough | float) -> None:
     least = code.add(f"sub {kind} {least}, {repeated('i64', FEWEST << 52)}")
     code.wants_many = True
     code.cancelled.append(Mask(code, code.add(f"icmp slt {kind} {size}, {least}")))
+
+
+def polynomial(x: Double, coefficients: Sequence[float]) -> Double:
+    """By Estrin's scheme, coefficients from the lowest power up: fewer steps wait for each other than by Horner's."""
+    terms, power = list(coefficients), x
+    while len(terms) > 1:
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        terms = [*(fma(power, b, a) for a, b in pairs), *terms[len(terms) // 2 * 2 :]]
+        power = power * power
+    return terms[0]
 
 
 def _parts(x: Double, factor: float = 1) -> tuple[Double, str]:
