@@ -213,10 +213,6 @@ def Phi(x):
     return where(x > 0, 1 - tail, tail)
 
 
-def damped(factor, by):
-    return factor * by if by.code.many else where(by == 0, 0, factor * by)  # what is noted is not yet 0
-
-
 EXACT = ("sqrt", "absolute", "sign", "damped", "where", "unless_nan", "square", "cube")
 """What is as exact as its arguments."""
 
@@ -239,6 +235,6 @@ def _in_rough(name: str, function: Callable) -> Callable:
     return made
 
 
-OWN = {f.__name__: f for f in (exp, expm1, sigma, tanh, phi, Phi, damped)}
+OWN = {f.__name__: f for f in (exp, expm1, sigma, tanh, phi, Phi)}
 PRIMITIVES = {name: _in_rough(name, function) for name, function in (doubles.PRIMITIVES | OWN).items()}
 PAIRED_SIGMAS = {f.__name__: _in_rough(f.__name__, f) for f in (paired_sigma, mirrored_sigma, sigma_slope)}
