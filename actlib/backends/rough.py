@@ -7,10 +7,10 @@ the lane is noted, and is computed again by the primitives of `doubles`.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from actlib.backends import doubles
-from actlib.backends.doubles import moved_up, polynomial
+from actlib.backends.doubles import moved_up
 from actlib.backends.vectors import LONGS, Code, Double, Mask, Vector, absolute, bits_of, fma, repeated, signed, where
 
 EXP2 = (
@@ -59,6 +59,9 @@ FEWEST = 11
 LOWEST, HIGHEST = -700.0, 709.0
 """Exponents of e between which its power is a normal number."""
 
+FAR = 600.0
+"""Size of the exponents up to which no care is needed."""
+
 
 class Rough(Double):
     """A number in each lane of which some 38 bits are right; all of them, where it is exact.
@@ -92,6 +95,16 @@ def _watch(total: Rough, term: Rough | float) -> None:
     code.cancelled.append(Mask(code, code.add(f"icmp slt {kind} {size}, {least}")))
 
 
+def polynomial(x: Double, coefficients: Sequence[float]) -> Double:
+    """By Estrin's scheme, coefficients from the lowest power up: fewer steps wait for each other than by Horner's."""
+    terms, power = list(coefficients), x
+    while len(terms) > 1:
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        terms = [*(fma(power, b, a) for a, b in pairs), *terms[len(terms) // 2 * 2 :]]
+        power = power * power
+    return terms[0]
+
+
 def _parts(x: Double, factor: float = 1) -> tuple[Double, str]:
     """Of factor x = (n + f) log 2, |f| at most 1/2 and n from -1022 to 1023: 2^f - 1, and n where an exponent is."""
     code = x.code
@@ -107,13 +120,24 @@ def _power(x: Double, factor: float = 1) -> Double:
     return Double(code, code.add(f"bitcast {LONGS} {code.add(f'add {LONGS} {bits_of(m + 1)}, {n}')} to {x.kind}"))
 
 
+def _is_noted(x: Double) -> bool:
+    """Whether lanes are noted anyway: then those of large numbers are, too, and need no care."""
+    if x.code.many:
+        x.code.cancelled.append(absolute(x) > FAR)
+    return x.code.many
+
+
 def exp(x):
+    if _is_noted(x):
+        return _power(x)
     return where(x < LOWEST, 0, where(x > HIGHEST, math.inf, _power(x)))
 
 
 def _decay(x: Double) -> Double:
     """exp(-|x|)."""
     a = absolute(x)
+    if _is_noted(x):
+        return _power(a, -1)
     return where(a > -LOWEST, 0, _power(a, -1))
 
 
@@ -130,25 +154,34 @@ def expm1(x):
 
 
 def sigma(x):
+    if _is_noted(x):
+        return 1 / (_power(x, -1) + 1)
     return where(x < LOWEST, 0, 1 / (_power(where(x > 40, 40, x), -1) + 1))  # from 40 on, it is 1
 
 
 def _parts_of_one(x: Double) -> tuple[Double, Double]:
-    """exp(-x) and sigma(x); from where they are hardly normal on, those of there."""
-    x = where(x < LOWEST, LOWEST, x)
-    e = _power(where(x > -LOWEST, -LOWEST, x), -1)
+    """exp(-x) and sigma(x)."""
+    e = _power(x, -1)
     return e, 1 / (e + 1)
+
+
+def _clamped(x: Double) -> Double:
+    x = where(x < LOWEST, LOWEST, x)
+    return where(x > -LOWEST, -LOWEST, x)
 
 
 def paired_sigma(x):
     """sigma(x), where sigma(-x) is needed, too: both share a division."""
-    return where(x < LOWEST, 0, _parts_of_one(x)[1])
+    if _is_noted(x):
+        return _parts_of_one(x)[1]
+    return where(x < LOWEST, 0, _parts_of_one(_clamped(x))[1])
 
 
 def mirrored_sigma(x):
     """sigma(-x), where sigma(x) is needed, too."""
-    e, share = _parts_of_one(x)
-    return where(x > -LOWEST, 0, e * share)
+    noted = _is_noted(x)
+    e, share = _parts_of_one(x if noted else _clamped(x))
+    return e * share if noted else where(x > -LOWEST, 0, e * share)
 
 
 def sigma_slope(x):
