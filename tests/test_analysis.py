@@ -559,6 +559,9 @@ UNEQUAL = {
     "a narrow case": (Piecewise((1, sin(x) > Rational(9999, 10000)), (0, True)), Integer(0)),
     "a pole between": (sp.atan(x) + sp.atan(1 / x), pi / 2),
     "finite and infinite": (oo, Integer(1)),
+    "cases that leave a half-line out": (Piecewise((x, x > 0)), x),
+    "cases that leave a point out": (Piecewise((x, x > 0), (x, x < 0)), x),
+    "cases that leave out more": (Piecewise((x, x > 1)), Piecewise((x, x > 0))),
 }
 
 

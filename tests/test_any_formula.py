@@ -34,6 +34,8 @@ FORMULAS = {
     "functions of parameters alone": (x + sp.exp(p) * sp.sin(p) + sp.sqrt(p) + p**q, p, q),
     "parameters alone": (sp.exp(p) + sigma(p), p),
     "a learnt exponent": (x**p, p),
+    "a root beside an exponential": (sp.exp(x) / sp.sqrt(1 + sp.exp(2 * x)),),
+    "a cube root beside one": (sp.exp(x) / (1 + sp.exp(x)) ** Rational(1, 3),),
     "an exponent of cases": (Max(x, 0) ** p, p),
     "a number raised": (2**p * x + sp.Integer(0) ** p, p),
     "Bouc and Wen": (x / (1 + Abs(x) ** p) ** (1 / p), p),

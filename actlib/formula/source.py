@@ -614,7 +614,9 @@ def _quotient(expr: Expr) -> Expr | None:
         return None
     e = sp.Dummy(positive=True)
     above, below = sp.fraction(sp.cancel(expr.xreplace({r: e**n for r, n in powers.items()})))
-    if below.free_symbols != {e} or not above.is_polynomial(e) or min(sp.Poly(below, e).coeffs()) < 0:
+    if below.free_symbols != {e} or not above.is_polynomial(e) or not below.is_polynomial(e):
+        return None
+    if min(sp.Poly(below, e).coeffs()) < 0:
         return None
     above, below = sp.Poly(above, e), sp.Poly(below, e)
     shared = min(n for (n,) in above.monoms())

@@ -13,7 +13,7 @@ from actlib.formula.analysis.enclosures import Enclosure
 from actlib.formula.analysis.formulas import compiled, enclosure
 from actlib.formula.analysis.identities import SWITCHES, in_exponentials
 from actlib.formula.analysis.pieces import switching_points
-from actlib.formula.analysis.refusals import RefusedError
+from actlib.formula.analysis.refusals import ArgumentError, RefusedError
 from actlib.formula.analysis.zeros import zeros
 from actlib.formula.primitives import elementary
 
@@ -128,7 +128,8 @@ def where_one_has_none(a: Expr, b: Expr) -> str | None:
     if not all(_is_total(f) for side in (a, b) for f in side.atoms(sp.Function) if f.free_symbols):
         raise RefusedError(WHEREVER)
     risks = _risks(a), _risks(b)
-    if not _unshared(*risks) and (not any(risks) or not (a.has(*SWITCHES) or b.has(*SWITCHES))):
+    leaves_gaps = any(cases.args[-1].cond != sp.true for side in (a, b) for cases in side.atoms(Piecewise))
+    if not leaves_gaps and not _unshared(*risks) and (not any(risks) or not (a.has(*SWITCHES) or b.has(*SWITCHES))):
         return None
     if len(symbols) != 1 or a.has(sp.LambertW) or b.has(sp.LambertW):
         raise RefusedError(WHEREVER)
@@ -141,6 +142,8 @@ def where_one_has_none(a: Expr, b: Expr) -> str | None:
             return place
     for low, high in pairwise([-oo, *meets, oo]):
         inside = between(low, high)
+        if leaves_gaps and (place := _differs(a, b, v, inside)) is not None:
+            return place
         for base, need in _unshared(*(_risks_at(f, v, inside) for f in (a, b))):
             if (place := _fails(base, need, (a, b), v, low, high)) is not None:
                 return place
@@ -180,8 +183,15 @@ def _same_at(sides: tuple[Expr, Expr], v: Symbol, at: Expr) -> bool:
     return at.is_Rational and all(has_value(f, {v: at}) for f in sides)
 
 
+def _has_one_at(expr: Expr, v: Symbol, at: Expr) -> bool:
+    try:
+        return has_value_at(expr, v, at)
+    except ArgumentError:  # its cases leave a gap there
+        return False
+
+
 def _differs(a: Expr, b: Expr, v: Symbol, at: Expr) -> str | None:
     """Words, if one of two formulas has a value at a place and the other has none."""
-    if has_value_at(a, v, at) == has_value_at(b, v, at):
+    if _has_one_at(a, v, at) == _has_one_at(b, v, at):
         return None
     return f"at {v} = {at.n(6) if at.has(sp.Float) else at} only one of them has a value"
