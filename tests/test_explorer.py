@@ -3,6 +3,7 @@
 import json
 import math
 import pathlib
+import re
 import zipfile
 from xml.etree import ElementTree
 
@@ -13,6 +14,7 @@ from conftest import Visit, barriers
 from formulas import every_activation
 from test_typed import HOSTILE
 
+import actlib
 from actlib import ACTIVATIONS
 from actlib.formula.parser import FormulaError, parse
 
@@ -329,6 +331,20 @@ def test_a_function_of_the_library_is_drawn_below(visit):
     other = visit(page.evaluate("location.hash"))
     assert other.locator("#exp-beside").input_value() == "gelu"
     assert "gelu: f = 0.841345" in other.locator(".exp-values").inner_text()
+    assert 0 <= other.locator("#act-own").bounding_box()["y"] < 600  # which is what the link is about
+
+
+def test_where_two_curves_are_farthest_apart_is_told(visit):
+    page = visit("#own=x*sigma(x)&beside=gelu")
+    told = lambda: re.search(r"at x ≈ (−?[\d.]+): by ([\d.]+)", page.locator(".exp-values").inner_text()).groups()
+    x = torch.linspace(-6, 6, 2001, dtype=torch.float64)
+    gap, at = (actlib.silu(x) - actlib.gelu(x)).abs().max(0)
+    place, by = (float(number.replace("−", "-")) for number in told())
+    assert abs(place) == pytest.approx(abs(x[at].item()), abs=0.01)
+    assert by == pytest.approx(gap.item(), rel=1e-3)
+    page.locator("#act-own").get_by_role("button", name="Zoom in").click()
+    page.locator("#act-own").get_by_role("button", name="Move right").click()
+    assert told()
 
 
 def test_curves_that_coincide_are_named(visit):

@@ -305,6 +305,16 @@ def test_lines_move_with_the_gain(opened):
     assert lines() != before
 
 
+@pytest.mark.parametrize("typed", ["-3", "0", ""])
+def test_refused_number_does_not_stay(opened, typed):
+    stack = opened("01_sigmoid").locator(STACK)
+    field, lines = stack.get_by_role("spinbutton", name="gain"), stack.locator("polyline").first
+    before = field.input_value(), lines.get_attribute("points")
+    field.fill(typed)
+    field.press("Tab")
+    assert (field.input_value(), lines.get_attribute("points")) == before
+
+
 @pytest.mark.parametrize(("gain", "layers", "fate"), [("1e6", "50", "exploded"), ("0.01", "100", "vanished")])
 def test_signal_that_leaves_all_bounds_is_told(opened, gain, layers, fate):
     stack = opened("00_principles").locator(STACK)

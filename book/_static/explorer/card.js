@@ -150,7 +150,7 @@ function shares(host, about) {
         return h("div", { class: "act-score" }, row, h("div", { class: "act-track" }, bars[i]), told[i]);
     });
     const heat = slider({ name: "temperature", value: 1, low: 0.1, high: 10, label: "temperature" }, (value) => {
-        if (!(value > 0)) return;
+        if (!(value > 0)) return false;
         state.temperature = value;
         draw();
     });

@@ -45,21 +45,25 @@ export function swatch(colour) {
     return h("span", { class: "exp-swatch", "aria-hidden": "true", style: { "--exp-colour": `var(${colour})` } });
 }
 
-// A slider with a field for the number, both for one parameter.
+// A slider with a field for the number, both for one parameter. Where `changed` returns false, the number is refused.
 export function slider({ name, value, low, high, label }, changed) {
     const step = 10 ** Math.floor(Math.log10((high - low) / 100));
     const range = h("input", { type: "range", min: low, max: high, step, "aria-label": `${label}, slider` });
     const field = h("input", { type: "number", step: "any", "aria-label": label });
+    let last = value;
     const set = (next, from) => {
+        if (from && changed(next) === false) return;
+        last = next;
         if (from !== range) range.value = next;
         if (from !== field) field.value = Number(next.toPrecision(4));
-        if (from) changed(next);
     };
     range.addEventListener("input", () => set(range.valueAsNumber, range));
     field.addEventListener("input", () => {
         const next = field.valueAsNumber;
         if (Number.isFinite(next) && Math.abs(next) <= 1e6) set(next, field);
     });
+    // What was refused does not stay.
+    field.addEventListener("change", () => field.valueAsNumber !== last && (field.value = Number(last.toPrecision(4))));
     set(value);
     return h("div", { class: "exp-slider" }, h("span", { "aria-hidden": "true" }, name), range, field);
 }

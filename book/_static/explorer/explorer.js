@@ -226,6 +226,8 @@ function restore() {
     point.value = state.at;
     list();
     draw();
+    // A link that was copied below leads there.
+    if (own.state().formula) document.getElementById("act-own").closest("section").scrollIntoView();
 }
 
 addEventListener("hashchange", () => location.hash !== written && /[#&](f|x|d|at|own)=/.test(location.hash) && restore());

@@ -56,7 +56,7 @@ export function start(root, changed, link) {
     const choice = h("p", { class: "exp-beside" }, h("label", { for: "exp-beside" }, "Drawn over"), beside);
     const drawing = h("div", { class: "exp-drawing", hidden: true }, sliders, choice, figure, read);
     const result = h("div", { class: "exp-result" });
-    const plot = new Plot(figure, { read: () => table(), link });
+    const plot = new Plot(figure, { read: () => table(), moved: () => table(), link });
     const form = h(
         "form",
         {
@@ -166,7 +166,19 @@ export function start(root, changed, link) {
             const [value, slope, second] = curve.evaluate(plot.at).map((v) => number(v));
             return h("span", {}, swatch(curve.colour), ` ${curve.name}: f = ${value}, f′ = ${slope}, f″ = ${second}`);
         });
-        read.replaceChildren(h("span", {}, `At x = ${number(plot.at)}`), ...lines);
+        read.replaceChildren(h("span", {}, `At x = ${number(plot.at)}`), ...lines, ...apart());
+    }
+
+    // Where in the window the formula and the function below it are farthest apart.
+    function apart() {
+        const [below, own] = curves();
+        if (!own) return [];
+        const points = Array.from({ length: 2001 }, (_, i) => plot.low + (i / 2000) * (plot.high - plot.low));
+        const gaps = points.map((x) => Math.abs(own.evaluate(x)[0] - below.evaluate(x)[0]));
+        const widest = gaps.reduce((best, gap, i) => (gap > (gaps[best] ?? -1) ? i : best), -1);
+        if (widest < 0) return [];
+        const words = `In this window f and ${below.name} are farthest apart at x ≈ ${number(points[widest], 4)}: by ${number(gaps[widest], 4)}.`;
+        return [h("span", {}, words)];
     }
 
     // What was derived is no longer of the formula that is typed.

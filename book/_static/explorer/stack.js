@@ -49,10 +49,10 @@ export function stack(functions, host, { names, gain }) {
         ...names.map((name) => h("option", {}, name)),
     );
     const gains = slider({ name: "gain g", value: gain, low: 0.1, high: 16, label: "gain" }, (value) => {
-        if (value > 0) draw((state.gain = value));
+        return value > 0 && draw((state.gain = value));
     });
     const depths = slider({ name: "layers", value: 20, low: 2, high: 50, label: "layers" }, (value) => {
-        if (value >= 2 && value <= 200) draw((state.depth = Math.round(value)));
+        return value >= 2 && value <= 200 && draw((state.depth = Math.round(value)));
     });
     for (const input of depths.querySelectorAll("input")) input.step = 1;
     const picture = h("div", { class: "act-stack" });
@@ -126,7 +126,7 @@ function chart(found, depth, width) {
     LINES.forEach(([of, name, colour], i) => {
         const points = logs[i].map((log, layer) => `${x(layer + 1).toFixed(2)},${y(log).toFixed(2)}`);
         svg.append(s("polyline", { class: `act-${of}`, points: points.join(" "), style: `stroke: var(${colour})` }));
-        svg.append(s("text", { x: x(logs[i].length) + 7, y: heights[i] + 4 }, name));
+        svg.append(s("text", { x: x(logs[i].length) + 7, y: heights[i] + 4, style: `fill: var(${colour})` }, name));
         svg.append(s("circle", { cx: x(logs[i].length), cy: y(logs[i].at(-1) ?? 0), r: 3, style: `fill: var(${colour})` }));
     });
     return svg;

@@ -81,7 +81,8 @@ window.bookSearch = (() => {
         const asked = plain(query).replace(/\s+/g, "");
         const run = (query.match(CHINESE) ?? [])[0];
         const hits = [...new Set([...record.h, ...record.g])].map((t) => terms[t])
-            .filter(([, name, typed]) => run ? name.includes(run) : asked.length > 2 && typed.some((p) => p.startsWith(asked)));
+            .filter(([names, name, typed]) => run ? name.includes(run)
+                : asked.length > 2 && [...typed, ...names.map((n) => plain(n).replace(/\s+/g, ""))].some((p) => p.startsWith(asked)));
         return hits.slice(0, 3).map(([names, name]) => `${name.split("（")[0]}: ${names[0]}`).join("; ");
     };
     const item = (query, { record, terms: found }) => {
