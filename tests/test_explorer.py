@@ -336,7 +336,7 @@ def test_a_function_of_the_library_is_drawn_below(visit):
 
 def test_where_two_curves_are_farthest_apart_is_told(visit):
     page = visit("#own=x*sigma(x)&beside=gelu")
-    told = lambda: re.search(r"at x ≈ (−?[\d.]+): by ([\d.]+)", page.locator(".exp-values").inner_text()).groups()
+    told = lambda: re.search(r"at x ≈ (−?[\d.]+): by ([\d.]+)\.", page.locator(".exp-values").inner_text()).groups()
     x = torch.linspace(-6, 6, 2001, dtype=torch.float64)
     gap, at = (actlib.silu(x) - actlib.gelu(x)).abs().max(0)
     place, by = (float(number.replace("−", "-")) for number in told())

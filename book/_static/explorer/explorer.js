@@ -227,7 +227,7 @@ function restore() {
     list();
     draw();
     // A link that was copied below leads there.
-    if (own.state().formula) document.getElementById("act-own").closest("section").scrollIntoView();
+    if (own.state()) document.getElementById("act-own").closest("section").scrollIntoView();
 }
 
 addEventListener("hashchange", () => location.hash !== written && /[#&](f|x|d|at|own)=/.test(location.hash) && restore());
