@@ -126,7 +126,7 @@ function chart(found, depth, width) {
     LINES.forEach(([of, name, colour], i) => {
         const points = logs[i].map((log, layer) => `${x(layer + 1).toFixed(2)},${y(log).toFixed(2)}`);
         svg.append(s("polyline", { class: `act-${of}`, points: points.join(" "), style: `stroke: var(${colour})` }));
-        svg.append(s("text", { x: x(logs[i].length) + 7, y: heights[i] + 4, style: `fill: var(${colour})` }, name));
+        svg.append(s("text", { x: x(logs[i].length) + 7, y: heights[i] + 4 }, name));
         svg.append(s("circle", { cx: x(logs[i].length), cy: y(logs[i].at(-1) ?? 0), r: 3, style: `fill: var(${colour})` }));
     });
     return svg;
