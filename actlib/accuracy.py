@@ -298,9 +298,16 @@ def single_errors_at(
     Raises:
         ArithmeticError: The float64 reference disagrees with the 50 digits.
     """
-    value = _largest(formula, symbols, inputs, function(*inputs))
+    return _of_value_and_slopes(_largest, formula, symbols, function, inputs)
+
+
+def _of_value_and_slopes(
+    largest: Callable, formula: Expr, symbols: Sequence[Symbol], function: Callable, inputs: Sequence[Tensor]
+) -> tuple[float, float]:
+    """What is said of the value, and the most that is said of a slope."""
+    value = largest(formula, symbols, inputs, function(*inputs))
     slopes = [
-        _largest(derivative(formula, s), symbols, inputs, slope(function, *inputs, wanted=i))
+        largest(derivative(formula, s), symbols, inputs, slope(function, *inputs, wanted=i))
         for i, s in enumerate(symbols)
     ]
     return value, max(slopes)
@@ -385,18 +392,7 @@ def mixed_errors(
 ) -> tuple[float, float]:
     """Largest mixed errors of value and slopes in float32, on random bit patterns; see `mixed_errors_at`.
 
-    Args:
-        formula: A formula of one variable or several, in primitives.
-        symbols: The variable, or the variables.
-        function: The function to judge.
-        count: How many inputs.
-        seed: Of the random bit patterns.
-
-    Returns:
-        The largest mixed error of the value and of the slopes.
-
-    Raises:
-        ArithmeticError: The float64 reference disagrees with the 50 digits.
+    Arguments, results and errors are those of `single_errors`.
     """
     symbols = (symbols,) if isinstance(symbols, Symbol) else tuple(symbols)
     return mixed_errors_at(formula, symbols, function, paired(random_finite(torch.float32, count, seed), len(symbols)))
@@ -412,25 +408,9 @@ def mixed_errors_at(
 
     The reference is the formula's own generated function in float64. It is trusted no further than it is checked: the
     inputs with the largest errors, and a thousand others, are computed again at 50 digits, and must agree with it.
-
-    Args:
-        formula: A formula in primitives.
-        symbols: Its variables.
-        function: The function to judge.
-        inputs: For each variable a tensor of one dimension.
-
-    Returns:
-        The largest mixed error of the value and of the slopes.
-
-    Raises:
-        ArithmeticError: The float64 reference disagrees with the 50 digits.
+    Arguments, results and errors are those of `single_errors_at`.
     """
-    value = _largest_mixed(formula, symbols, inputs, function(*inputs))
-    slopes = [
-        _largest_mixed(derivative(formula, s), symbols, inputs, slope(function, *inputs, wanted=i))
-        for i, s in enumerate(symbols)
-    ]
-    return value, max(slopes)
+    return _of_value_and_slopes(_largest_mixed, formula, symbols, function, inputs)
 
 
 def _largest_mixed(expr: Expr, symbols: Sequence[Symbol], inputs: Sequence[Tensor], computed: Tensor) -> float:

@@ -193,8 +193,7 @@ def test_rows_give_the_same_bits_on_every_processor(logarithm, backward, dtype, 
     given = [torch.randn(7, length).to(getattr(torch, dtype)) for _ in range(1 + backward)]
     room = torch.empty(length + BLOCK)
     arguments = [t.data_ptr() for t in (*given, room)]
-    short = length if length <= llvm_softmax.SHORT else 0
-    text = llvm_softmax.kernel_source(logarithm, (dtype,) * len(given), dtype, short)
+    text = llvm_softmax.kernel_source(logarithm, (dtype,) * len(given), dtype, llvm_softmax._short(length))
     on_every_processor(
         (text, "Q" * (len(given) + 3), 1), given[0].clone(), lambda kernel, out: kernel(7, 1, length, out, *arguments)
     )

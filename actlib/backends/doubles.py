@@ -13,6 +13,7 @@ from actlib.backends.vectors import (
     Double,
     absolute,
     bits_of,
+    clamped,
     cosatan,
     cube,
     damped,
@@ -88,14 +89,9 @@ def moved_up(code: Code, bits: str) -> str:
     return code.add(f"shl {LONGS} {bits}, {repeated('i64', 52)}")
 
 
-def _clamped(x: Double, low: float, high: float) -> Double:
-    x = where(x < low, low, x)
-    return where(x > high, high, x)
-
-
 def exp(x):
     # The square of the root: its power of two is a number where that of exp(x) itself is subnormal, or infinite.
-    m, scale = _parts(_clamped(x * 0.5, -373, 355))
+    m, scale = _parts(clamped(x * 0.5, -373, 355))
     return square(fma(m, scale, scale))
 
 
@@ -107,7 +103,7 @@ def _decay(x: Double) -> Double:
 
 
 def expm1(x):
-    m, scale = _parts(_clamped(x, -60, HIGHEST))
+    m, scale = _parts(clamped(x, -60, HIGHEST))
     return signed(where(x > HIGHEST, math.inf, fma(m, scale, scale - 1)), x)
 
 

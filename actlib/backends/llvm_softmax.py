@@ -68,13 +68,12 @@ def launch_of(logarithm: bool, inputs: int, dtype: torch.dtype) -> Launch | None
     if dtype not in DTYPES:
         return None
     of_rows = functools.partial(_kernel, logarithm, (DTYPES[dtype],) * inputs, DTYPES[dtype])
-    of_long_rows = of_rows(0)
 
     def launch(dim, mask, *tensors):  # noqa: ARG001
         x = tensors[-1]
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
         count, length = x.numel(), x.shape[-1]
-        kernel = of_long_rows if length > SHORT else of_rows(length)
+        kernel = of_rows(_short(length))
         if length <= ROOM and count < SHARE:
             places = [t.data_ptr() or address(t) for t in tensors]
             kernel.whole(kernel.pack(count // length, length, out.data_ptr(), *places, _ROOM.address))

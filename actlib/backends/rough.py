@@ -11,7 +11,20 @@ from collections.abc import Callable, Sequence
 
 from actlib.backends import doubles
 from actlib.backends.doubles import moved_up
-from actlib.backends.vectors import LONGS, Code, Double, Mask, Vector, absolute, bits_of, fma, repeated, signed, where
+from actlib.backends.vectors import (
+    LONGS,
+    Code,
+    Double,
+    Mask,
+    Vector,
+    absolute,
+    bits_of,
+    clamped,
+    fma,
+    repeated,
+    signed,
+    where,
+)
 
 EXP2 = (
     (
@@ -165,22 +178,17 @@ def _parts_of_one(x: Double) -> tuple[Double, Double]:
     return e, 1 / (e + 1)
 
 
-def _clamped(x: Double) -> Double:
-    x = where(x < LOWEST, LOWEST, x)
-    return where(x > -LOWEST, -LOWEST, x)
-
-
 def paired_sigma(x):
     """sigma(x), where sigma(-x) is needed, too: both share a division."""
     if _is_noted(x):
         return _parts_of_one(x)[1]
-    return where(x < LOWEST, 0, _parts_of_one(_clamped(x))[1])
+    return where(x < LOWEST, 0, _parts_of_one(clamped(x, LOWEST, -LOWEST))[1])
 
 
 def mirrored_sigma(x):
     """sigma(-x), where sigma(x) is needed, too."""
     noted = _is_noted(x)
-    e, share = _parts_of_one(x if noted else _clamped(x))
+    e, share = _parts_of_one(x if noted else clamped(x, LOWEST, -LOWEST))
     return e * share if noted else where(x > -LOWEST, 0, e * share)
 
 

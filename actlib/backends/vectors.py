@@ -424,7 +424,8 @@ EXPM1 = (0.5, 0.16666534543037415, 0.041667237877845764, 0.008367509581148624, 0
 """expm1(r) = r + r^2 p(r), p with these coefficients, lowest first: minimax in the error over exp(r), 4e-9."""
 
 
-def _clamped(x: Vector, low: float, high: float) -> Vector:
+def clamped(x: Vector, low: float, high: float) -> Vector:
+    """x, but no less than `low` and no more than `high`."""
     x = where(x < low, low, x)
     return where(x > high, high, x)
 
@@ -436,7 +437,7 @@ def _power(code: Code, bits: str) -> Vector:
 
 
 def exp(x):
-    m, bits = _parts(_clamped(x, -104, 89))
+    m, bits = _parts(clamped(x, -104, 89))
     code = x.code
     n = code.add(f"sub {INTS} {bits}, {repeated('i32', 0x4B400000)}")
     half = code.add(f"ashr {INTS} {n}, {repeated('i32', 1)}")
@@ -512,7 +513,7 @@ def log1p(x: Vector) -> Vector:
 def sigma(x):
     # 1 / (1 + exp(-x)), all of it times 2^-27: so the exponents of exp(-x) fit, from x = -104, below which the result
     # is 0, to x = 60, above which it is 1.
-    m, bits = _parts(_clamped(x, -104, 60), 127 - 27, -1)
+    m, bits = _parts(clamped(x, -104, 60), 127 - 27, -1)
     scale = _power(x.code, bits)
     return 2.0**-27 / (fma(m, scale, scale) + 2.0**-27)
 

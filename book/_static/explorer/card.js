@@ -53,6 +53,21 @@ function reading(name, at, typed) {
     return { row, show };
 }
 
+// The plot of a figure, whose window is part of its state, and the link that carries this to the explorer.
+function plotOf(about, figure, state, { moved, read }) {
+    about.link = h("a", { class: "act-explore" }, "Open in the explorer");
+    return new Plot(figure, {
+        home: about.home,
+        heights: HEIGHTS,
+        link: () => about.link.href,
+        moved: (low, high) => {
+            Object.assign(state, { low, high });
+            moved();
+        },
+        read,
+    });
+}
+
 // A function of the registry with its parameters: the plot, what is read, and the explorer one click away.
 function card(host, about) {
     const { names, home, plane } = about;
@@ -71,16 +86,9 @@ function card(host, about) {
         plot.mark();
         tell();
     });
-    about.link = h("a", { class: "act-explore" }, "Open in the explorer");
     host.append(sliders, figure, read.row);
-    const plot = new Plot(figure, {
-        home,
-        heights: HEIGHTS,
-        link: () => about.link.href,
-        moved: (low, high) => {
-            Object.assign(state, { low, high });
-            redraw();
-        },
+    const plot = plotOf(about, figure, state, {
+        moved: redraw,
         read: (x) => {
             state.at = x;
             tell();
@@ -156,18 +164,8 @@ function shares(host, about) {
     });
     const figure = h("div", { class: "exp-figure" });
     const said = h("p", { class: "act-read", role: "status" });
-    about.link = h("a", { class: "act-explore" }, "Open in the explorer");
     host.append(h("div", { class: "act-scores", role: "group", "aria-label": "Scores and shares" }, ...rows), heat, figure, said);
-    const plot = new Plot(figure, {
-        home,
-        heights: HEIGHTS,
-        link: () => about.link.href,
-        moved: (low, high) => {
-            Object.assign(state, { low, high });
-            tell();
-        },
-        read: (x) => set(x),
-    });
+    const plot = plotOf(about, figure, state, { moved: tell, read: set });
 
     function set(x) {
         const [range, field] = rows[0].querySelectorAll("input");
