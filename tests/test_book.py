@@ -407,6 +407,21 @@ def test_nothing_is_cut_on_a_phone_without_a_sign(visit):
     assert at_width(visit.page, 390, cut) == []
 
 
+def test_no_word_of_a_table_is_broken_on_a_phone(visit):
+    broken = r"""() => [...document.querySelectorAll('article .act-table :is(th, td)')].flatMap((cell) => {
+        const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+        const found = [];
+        while (texts.nextNode()) for (const word of texts.currentNode.data.matchAll(/[\p{Script=Latin}\d]{2,12}/gu)) {
+            const range = document.createRange();
+            range.setStart(texts.currentNode, word.index);
+            range.setEnd(texts.currentNode, word.index + word[0].length);
+            if (new Set([...range.getClientRects()].map((box) => Math.round(box.top))).size > 1) found.push(word[0]);
+        }
+        return found;
+    })"""
+    assert at_width(visit.page, 390, broken) == []
+
+
 def test_everything_fits_on_paper(visit):
     desk = visit.page.viewport_size
     visit.page.set_viewport_size({"width": 642, "height": 900})  # what is between the margins

@@ -19,7 +19,8 @@ export class Plane {
         );
         const ends = ["top", "bottom"].map((side) => h("span", { class: `act-${side}` }));
         this.ends = ends;
-        host.append(h("div", { class: "act-map" }, h("span", { class: "act-side" }, "value"), ...ends, this.area));
+        const axes = [h("span", { class: "act-side" }, "value"), h("span", { class: "act-foot" }, "gate →")];
+        host.append(h("div", { class: "act-map" }, ...axes, ...ends, this.area));
         this.moved = moved;
         this.area.addEventListener("pointerdown", (event) => {
             this.held = event.pointerId;

@@ -98,7 +98,7 @@ function s(tag, attributes, ...children) {
 
 // Lines over the layers, on a logarithmic axis.
 function chart(found, depth, width) {
-    const [left, right, top, bottom] = [52, 76, 10, 38];
+    const [left, right, top, bottom] = [52, 84, 10, 38];
     const logs = LINES.map(([of]) => found[of].map((value) => Math.log10(Math.max(value, 1e-300))));
     const low = Math.floor(Math.min(-1, ...logs.flat()));
     const high = Math.ceil(Math.max(1, ...logs.flat()));
@@ -126,7 +126,8 @@ function chart(found, depth, width) {
     LINES.forEach(([of, name, colour], i) => {
         const points = logs[i].map((log, layer) => `${x(layer + 1).toFixed(2)},${y(log).toFixed(2)}`);
         svg.append(s("polyline", { class: `act-${of}`, points: points.join(" "), style: `stroke: var(${colour})` }));
-        svg.append(s("text", { x: x(logs[i].length) + 7, y: heights[i] + 4 }, name));
+        svg.append(s("rect", { x: x(logs[i].length) + 8, y: heights[i] - 4, width: 8, height: 8, style: `fill: var(${colour})` }));
+        svg.append(s("text", { x: x(logs[i].length) + 20, y: heights[i] + 4 }, name));
         svg.append(s("circle", { cx: x(logs[i].length), cy: y(logs[i].at(-1) ?? 0), r: 3, style: `fill: var(${colour})` }));
     });
     return svg;
