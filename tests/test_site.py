@@ -61,6 +61,11 @@ def test_folded_code_says_what_it_is(site, name):
     assert set(labels) <= FOLDS
 
 
+@every_notebook
+def test_tables_hold_no_raw_formulas(site, name):
+    assert not [cell for cell in parsed(site, name).select(".act-table :is(th, td, caption)") if "$" in cell.get_text()]
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS[:1])
 def test_code_of_a_figure_stands_on_it(site, name):
     for fold in parsed(site, name).select("details.hide:has(> summary)"):
