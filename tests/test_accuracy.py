@@ -89,6 +89,19 @@ def test_partners_and_gradients_of_any_size(activation, dtype):
         assert reference.backward_errors(entry, upstream).max() <= HALF
 
 
+@pytest.mark.parametrize("name", ["silu", "gelu", "gelu_tanh", "gelu_sigmoid", "mish"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_gradients_next_to_zeros_of_slopes(name, dtype):
+    """Where most of a slope has cancelled, a factor shows what was lost with it."""
+    activation, every = ACTIVATIONS[name], every_finite(dtype)
+    slopes = slope(activation.entry, every.double()).abs()
+    nearest = every[(slopes > 0) & (every.abs() < 4)][slopes[(slopes > 0) & (every.abs() < 4)].argsort()[:16]]
+    upstream = random_finite(dtype, 4096)
+    inputs = nearest.repeat_interleave(len(upstream) // len(nearest))[: len(upstream)]
+    reference = Reference(activation.default_formula, activation.inputs, inputs)
+    assert reference.backward_errors(activation.entry, upstream[: len(inputs)]).max() <= 0.51
+
+
 @pytest.mark.parametrize("exponent", [-10, -14, -20, 10])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_swish_of_any_beta(exponent, dtype):

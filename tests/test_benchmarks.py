@@ -87,7 +87,7 @@ def test_chapters_read_the_results(small_run):
     assert not results.gpu
     assert results.functions == ["softmax", "swiglu", "relu_squared"]
     assert [m["contender"] for m in results.memory if m["function"] == "relu_squared"] == ["actlib"] * 2
-    assert len(results.bars) == 13
+    assert len(results.bars) == 10
 
 
 def test_a_missing_peer_is_said(small_run):
@@ -102,7 +102,7 @@ def test_a_missing_peer_is_said(small_run):
 
 def test_bars_and_figures_are_shown(small_run):
     folder, output = small_run
-    assert output.count("not measured") == 13
+    assert output.count("not measured") == 10
     figures = sorted(f.name for f in (folder / "plots").glob("*.svg"))
     assert len(figures) == 3 * len(TASKS) * 2
     assert "swiglu" in (folder / "plots" / figures[-1]).read_text(encoding="utf-8")
@@ -479,35 +479,47 @@ def bars_of(rows, *, gpu):
     return {(b["bar"], b["where"]): b for b in bars.bars(rows, gpu=gpu)}
 
 
-def rows_of_a_cpu(eager, compiled):
+def rows_of_a_cpu(eager, compiled, size=2**22):
     """The rows of the bars, where not all contenders are as fast as each other: the time over torch's by function."""
-    task, size = "value and gradient", 2**22
+    task = "value and gradient"
     over = {
         f: {
-            "actlib": {"torch": eager.get(f, 1.0)},
-            "actlib compiled": {"torch": compiled.get(f, 1.0), "torch compiled": 0.5},
+            "actlib": {"torch": eager.get(f, 0.5)},
+            "actlib compiled": {"torch": compiled.get(f, 0.8), "torch compiled": 0.5},
         }
         for f in IN_DEPTH
     }
     return [
-        *(entry(f, task, size, 3, quotients, row=1024) for f, quotients in over.items()),
+        *(
+            entry(f, task, size, 3, quotients, dtype, **({"row": 1024} if f == "softmax" else {}))
+            for f, quotients in over.items()
+            for dtype in ("float32", "bfloat16")
+        ),
         entry("mish", task, size, 3, {"actlib": {"torch": 99.0}}),  # no function of the bars
         entry("softmax", task, size, 3, {"actlib": {"torch": 99.0}}, row=128),  # nor these rows
     ]
 
 
+WHERE = "value and gradient, 4 Mi elements, both types"
+
+
 def test_bars_of_a_cpu():
-    found = bars_of(rows_of_a_cpu({"tanh": 4.0, "swiglu": 0.25}, {"tanh": 0.8, "silu": 1.25}), gpu=False)
-    where = "value and gradient, 4 Mi elements, float32"
-    mean = found["time over torch's, geometric mean", where]
-    assert (mean["figure"], mean["limit"], mean["met"], mean["cases"]) == (1.0, 1.5, True, len(IN_DEPTH))
-    slowest = found["time over torch's, the slowest", where]
-    assert (slowest["figure"], slowest["met"], slowest["misses"]) == (4.0, False, {"tanh": 4.0})
-    swiglu = found["SwiGLU: time over torch's composition", where]
-    assert (swiglu["figure"], swiglu["met"]) == (0.25, True)
-    compiled = found["compiled: time over the better of torch's eager and compiled, geometric mean", where]
-    assert (compiled["figure"], compiled["met"]) == (1.0, True)
-    assert {b["met"] for (_, w), b in found.items() if "bfloat16" in w} == {None}
+    rows = rows_of_a_cpu({"tanh": 4.0, "swiglu": 0.25}, {"tanh": 0.8 / 1.25, "silu": 1.0})
+    found = bars_of(rows, gpu=False)
+    mean = found["time over torch's, geometric mean", WHERE]
+    expected = round(0.5 * 4 ** (1 / len(IN_DEPTH)), 2)
+    assert (mean["figure"], mean["limit"], mean["met"], mean["cases"]) == (expected, 0.7, True, 2 * len(IN_DEPTH))
+    slowest = found["time over torch's, the slowest", WHERE]
+    both = {f"tanh, {d}, value and gradient": 4.0 for d in ("float32", "bfloat16")}
+    assert (slowest["figure"], slowest["met"], slowest["misses"]) == (4.0, False, both)
+    compiled = found["compiled: time over the better of torch's eager and compiled, geometric mean", WHERE]
+    assert (compiled["figure"], compiled["limit"], compiled["met"]) == (0.8, 0.8, True)
+    compiled = found["compiled: time over the better of torch's eager and compiled, the slowest", WHERE]
+    assert (compiled["figure"], compiled["limit"], compiled["met"]) == (1.0, 1.1, True)
+    cached = "time over torch's, the slowest", WHERE.replace("4 Mi", "256 Ki")
+    assert found[cached]["met"] is None
+    found = bars_of([*rows, *rows_of_a_cpu({"silu": 1.25}, {}, 2**18)], gpu=False)
+    assert (found[cached]["figure"], found[cached]["limit"], found[cached]["met"]) == (1.25, 1.2, False)
 
 
 @pytest.mark.parametrize(("elements", "size"), [(16, "16"), (1024, "1 Ki")])
@@ -539,20 +551,21 @@ def test_a_bar_is_not_met_where_a_case_was_not_measured(capsys):
     del rows[0]["quotients"]["actlib"]["torch"]
     del rows[0]["quotients"]["actlib compiled"]["torch compiled"]
     found = bars_of(rows, gpu=False)
-    where = "value and gradient, 4 Mi elements, float32"
-    slowest = found["time over torch's, the slowest", where]
-    assert (slowest["met"], slowest["unmeasured"]) == (False, ["sigmoid"])
-    compiled = found["compiled: time over the better of torch's eager and compiled, geometric mean", where]
-    assert (compiled["figure"], compiled["met"], compiled["unmeasured"]) == (1.0, None, ["sigmoid"])
+    left_out = ["sigmoid, float32, value and gradient"]
+    slowest = found["time over torch's, the slowest", WHERE]
+    assert (slowest["met"], slowest["unmeasured"]) == (False, left_out)
+    compiled = found["compiled: time over the better of torch's eager and compiled, geometric mean", WHERE]
+    assert (compiled["figure"], compiled["met"], compiled["unmeasured"]) == (0.8, None, left_out)
     report.show_bar(slowest)
     report.show_bar(compiled)
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert [line.split("  ")[0] for line in lines] == [
         "MISSED",
-        "4.00 tanh",
-        "not measured: sigmoid",
+        "4.00 tanh, float32, value and gradient",
+        "4.00 tanh, bfloat16, value and gradient",
+        "not measured: sigmoid, float32, value and gradient",
         "incomplete",
-        "not measured: sigmoid",
+        "not measured: sigmoid, float32, value and gradient",
     ]
 
 

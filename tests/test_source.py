@@ -173,8 +173,9 @@ def test_a_power_that_is_large_where_the_decay_loses_digits_needs_double(formula
         (g * x, ("single", "single")),
         (g * x * beta, ("single", "near")),
         (g * Piecewise((2 * x + 3, x < 1), (0, True)), ("single", "near")),
-        ((x * sigma(beta * x)).diff(x), ("double", "double")),
-        (g * (x * sigma(x)).diff(x), ("single", "near")),
+        ((x * sigma(beta * x)).diff(x), ("rough", "rough")),
+        (g * (x * sigma(x)).diff(x), ("rough", "near")),
+        (1000 * g * (x * sigma(x)).diff(x), ("double", "double")),
     ],
     ids=str,
 )

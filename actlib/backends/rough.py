@@ -1,8 +1,9 @@
-"""The primitives for vectors of float64 numbers, as exact as results in float32 need them: to some 38 bits.
+"""The primitives for vectors of float64 numbers, as exact as results in float32 need them.
 
-What is rounded to float32 once, at the end, is then within 0.51 ulp. Only where terms cancel, as in a slope next to its
-zero, do the missing bits show. So each sum of such numbers is watched: where one comes out far smaller than its terms,
-the lane is noted, and is computed again by the primitives of `doubles`.
+What is rounded to float32 once, at the end, and was right to 26 bits before, is within 0.8 ulp. Only where terms
+cancel, as in a slope next to its zero, do missing bits show. So of a formula with sums some 38 bits are computed, and
+each sum is watched: where one comes out far smaller than its terms, the lane is noted, and is computed again by the
+primitives of `doubles`.
 """
 
 import functools
@@ -10,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from actlib.backends import doubles
-from actlib.backends.doubles import moved_up
+from actlib.backends.doubles import moved_up, polynomial
 from actlib.backends.vectors import (
     LONGS,
     Code,
@@ -28,8 +29,8 @@ from actlib.backends.vectors import (
 
 EXP2 = (
     (
-        *(0.6931471807044725, 0.24022651066513945, 0.055504103659945014, 0.009618038139803109),
-        *(0.001333393521680217, 0.00015466753737503625, 1.5196097927115312e-05),
+        *(0.6931472149677311, 0.24022652783005377, 0.05550310551590464, 0.009617692959786222),
+        *(0.0013406643714997182, 0.00015594681287174614),
     ),
     (
         *(0.6931471805481974, 0.24022650698113696, 0.05550410935288895, 0.009618128615274762),
@@ -37,17 +38,26 @@ EXP2 = (
     ),
 )
 """2^f = 1 + f q(f), |f| at most 1/2, q with these coefficients, lowest first: minimax in the relative error. The first
-are right to 34 bits, the second to 40."""
+are right to 28 bits, the second to 40."""
+
+EXPM1 = (
+    (
+        *(0.6931471807044725, 0.24022651066513945, 0.055504103659945014, 0.009618038139803109),
+        *(0.001333393521680217, 0.00015466753737503625, 1.5196097927115312e-05),
+    ),
+    EXP2[1],
+)
+"""The same, the first to 34 bits: next to 0, those of 2^f - 1 count."""
 
 PHI_TAIL = (
     (
         (
-            *(0.499999999888484, 0.5216290430079046, 0.26330675604399406),
-            *(0.07677247280441679, 0.01289433413540334, 0.0010228085859191774),
+            *(0.5000000063825482, 0.45093987483095754, 0.19275971261970104),
+            *(0.043885911095958255, 0.004609753914856395),
         ),
         (
-            *(1.0, 1.8411426266756301, 1.4956330797796609, 0.6922760469451148),
-            *(0.1950065506110499, 0.0323212299245216, 0.0025638017575220027),
+            *(1.0, 1.6997651703169505, 1.2417265691024932, 0.49464417102781333),
+            *(0.11000872896775148, 0.0115548955813319),
         ),
     ),
     (
@@ -61,7 +71,7 @@ PHI_TAIL = (
         ),
     ),
 )
-"""Phi(-a) exp(a^2 / 2) as a quotient of two polynomials, likewise, to a = `FARTHEST`: to 32 bits and to 38."""
+"""Phi(-a) exp(a^2 / 2) as a quotient of two polynomials, likewise, to a = `FARTHEST`: to 26 bits and to 38."""
 
 FARTHEST = 24.0
 """Beyond it Phi(-a) is 0 in float32, even when it is multiplied by two numbers of any size."""
@@ -77,7 +87,7 @@ FAR = 600.0
 
 
 class Rough(Double):
-    """A number in each lane of which some 38 bits are right; all of them, where it is exact.
+    """A number in each lane of which some 26 or 38 bits are right; all of them, where it is exact.
 
     What is read from memory is exact. Sums in which too many bits are lost are noted in `Code.cancelled`.
     """
@@ -108,8 +118,8 @@ def _watch(total: Rough, term: Rough | float) -> None:
     code.cancelled.append(Mask(code, code.add(f"icmp slt {kind} {size}, {least}")))
 
 
-def polynomial(x: Double, coefficients: Sequence[float]) -> Double:
-    """By Estrin's scheme, coefficients from the lowest power up: fewer steps wait for each other than by Horner's."""
+def _wide_polynomial(x: Double, coefficients: Sequence[float]) -> Double:
+    """By Estrin's scheme, the faster for many coefficients: fewer steps wait for each other than by Horner's."""
     terms, power = list(coefficients), x
     while len(terms) > 1:
         pairs = zip(terms[::2], terms[1::2], strict=False)
@@ -118,13 +128,14 @@ def polynomial(x: Double, coefficients: Sequence[float]) -> Double:
     return terms[0]
 
 
-def _parts(x: Double, factor: float = 1) -> tuple[Double, str]:
+def _parts(x: Double, factor: float = 1, powers: Sequence[Sequence[float]] = EXP2) -> tuple[Double, str]:
     """Of factor x = (n + f) log 2, |f| at most 1/2 and n from -1022 to 1023: 2^f - 1, and n where an exponent is."""
     code = x.code
     shift = 1.5 * 2**52  # what is added to it gets rounded to a whole number, which its last bits show
     shifted = fma(x, factor / math.log(2), shift)
     f = fma(x, factor / math.log(2), -(shifted - shift))
-    return f * polynomial(f, EXP2[code.many]), moved_up(code, bits_of(shifted))
+    q = _wide_polynomial(f, powers[1]) if code.many else polynomial(f, powers[0])
+    return f * q, moved_up(code, bits_of(shifted))
 
 
 def _power(x: Double, factor: float = 1) -> Double:
@@ -156,7 +167,7 @@ def _decay(x: Double) -> Double:
 
 def _expm1(x: Double, factor: float = 1) -> Double:
     """expm1(factor x), where 2^n is a normal number."""
-    code, (m, n) = x.code, _parts(x, factor)
+    code, (m, n) = x.code, _parts(x, factor, EXPM1)
     one = repeated("i64", 0x3FF << 52)
     scale = Double(code, code.add(f"bitcast {LONGS} {code.add(f'add {LONGS} {one}, {n}')} to {x.kind}"))
     return fma(m, scale, -(1 - scale))  # -0 for m = -0

@@ -315,17 +315,23 @@ def needs_double(outputs: Sequence[Expr]) -> bool:
 def half_precision(outputs: Sequence[Expr]) -> tuple[str, str]:
     """In what numbers results in float16 and in bfloat16 are computed, of a formula that does not need double itself.
 
-    "single" is float32, "double" is float64, and "near" is float32 where all inputs are near 0 and float64 elsewhere.
+    "single" is float32, and "near" is float32 where all inputs are near 0 and float64 elsewhere; "double" and "rough"
+    are float64, as `single_precision` says.
     What float32 has lost to underflow, or to overflow, a partner of any size brings back: bfloat16 has numbers of such
     size, float16 has not. A loss of 2^-150 is seen in bfloat16 when it is made 2^13 times larger. And where terms
-    cancel in two variables, pairs of 16-bit numbers come nearer to the zero than float32 can tell.
+    cancel in two variables, pairs of 16-bit numbers come nearer to the zero than float32 can tell; where they cancel in
+    one, numbers in float16 come so near that a partner shows it.
     """
     tied = [_tied(stable(e)) for e in outputs]
-    if any(_cancels_in_two(total) for e in tied for total in e.atoms(sp.Add)):
-        return "double", "double"
-    if any(map(_has_large_number, tied)):
-        return "single", "double"
-    return "single", "near" if any(map(_has_partners, tied)) else "single"
+    sums = set().union(*(e.atoms(sp.Add) for e in tied))
+    wide = "double" if any(map(_has_large_number, tied)) else "rough"
+    if any(map(_cancels_in_two, sums)):
+        return wide, wide
+    has_partners = any(map(_has_partners, tied))
+    first = wide if has_partners and any(map(_cancels, sums)) else "single"
+    if wide == "double":
+        return first, wide
+    return first, "near" if has_partners else "single"
 
 
 def single_precision(outputs: Sequence[Expr], parameters: Sequence[Symbol]) -> str:
@@ -364,6 +370,11 @@ def _fits(number: Expr) -> bool:
         return False
     odd = int(number.p) // (number.p & -number.p) if number.p else 0
     return abs(odd) < 1 << 24
+
+
+def _cancels(total: Expr) -> bool:
+    """Whether terms that are not computed exactly may cancel."""
+    return any(term.atoms(*EXPONENTIAL) for term in total.args)
 
 
 def _cancels_in_two(total: Expr) -> bool:
