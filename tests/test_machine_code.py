@@ -3,7 +3,9 @@
 import itertools
 import math
 import multiprocessing
+import os
 import struct
+import subprocess
 import sys
 
 import llvmlite.binding as llvm
@@ -15,7 +17,7 @@ from torch.nn import functional
 
 import actlib
 from actlib import ACTIVATIONS, Elementwise, accuracy
-from actlib.backends import doubles, llvm_runner, llvm_softmax, torch_runner
+from actlib.backends import doubles, llvm_runner, llvm_softmax, machine_code, torch_runner
 from actlib.backends.vectors import BLOCK, PRIMITIVES
 from actlib.formula import source
 from actlib.formula.primitives import Phi, sigma
@@ -416,3 +418,91 @@ def test_threads_do_everything_once_in_even_shares(count, threads):
         assert (out == 0.5).sum() <= math.ceil(math.ceil(count / threads) / 64) * 64
         done += out == 0.5
     assert (done == 1).all()
+
+
+class TestKeptOnDisk:
+    """Machine code of this process or of another."""
+
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("ACTLIB_CACHE", str(tmp_path / "kept"))
+        monkeypatch.setattr(llvm_runner, "_compiled", self.counted(llvm_runner._compiled))
+        self.compiled = 0
+        return tmp_path / "kept"
+
+    def counted(self, function):
+        def count(*arguments):
+            self.compiled += 1
+            return function(*arguments)
+
+        return count
+
+    def result(self, **more):
+        """What a new kernel makes of some numbers."""
+        given, made = torch.linspace(-5, 5, 100), torch.empty(100)
+        text = llvm_runner.kernel_source("f", "def f(x):\n    return sigma(x)\n", ("float32",), ("float32",), "rough")
+        llvm_runner.Kernel(text, "QQ", 64, **more)(100, 1, made.data_ptr(), given.data_ptr())
+        return made
+
+    def test_it_is_compiled_once(self, folder):
+        first = self.result()
+        (file,) = folder.iterdir()
+        assert torch.equal(self.result(), first)
+        assert (self.compiled, list(folder.iterdir())) == (1, [file])
+
+    @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:10], lambda _: b"", bytes.swapcase])
+    def test_a_damaged_file_is_made_anew(self, folder, damage):
+        first = self.result()
+        (file,) = folder.iterdir()
+        whole = file.read_bytes()
+        file.write_bytes(damage(whole))
+        assert torch.equal(self.result(), first)
+        assert (self.compiled, file.read_bytes()) == (2, whole)
+
+    def test_processors_have_their_own(self, folder):
+        self.result()
+        for cpu, features in PROCESSORS.items() if sys.platform == "linux" and llvm_runner._X86 else ():
+            if features.split(",")[0].removeprefix("+") in llvm_runner._FEATURES:
+                self.result(cpu=cpu, features=features)
+        assert len(list(folder.iterdir())) == self.compiled
+
+    def test_none_is_kept_without_a_folder(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("ACTLIB_CACHE", "")
+        assert torch.equal(self.result(), self.result())
+        assert (self.compiled, list(tmp_path.iterdir())) == (2, [])
+
+    def test_a_folder_that_cannot_be_made_is_no_error(self, tmp_path, monkeypatch):
+        (tmp_path / "file").write_bytes(b"")
+        monkeypatch.setenv("ACTLIB_CACHE", str(tmp_path / "file" / "kept"))
+        assert torch.equal(self.result(), self.result())
+        assert self.compiled == 2
+
+    def test_what_is_not_used_for_long_goes_first(self, folder, monkeypatch):
+        monkeypatch.setattr(machine_code, "MOST", 50_000)
+        folder.mkdir()
+        for age in range(6):
+            file = folder / f"{age}.o"
+            file.write_bytes(bytes(10_000))
+            os.utime(file, (1e9 - age, 1e9 - age))
+        machine_code._swept.cache_clear()
+        self.result()
+        kept = {file.stem for file in folder.iterdir()}
+        assert {"0"} < kept
+        assert not kept & {"2", "3", "4", "5"}
+
+    def test_another_process_runs_it_in_a_team(self):
+        """Whose functions lie elsewhere in memory."""
+        script = f"""
+import hashlib, torch, actlib
+from actlib.backends import llvm_runner
+make, made = llvm_runner._compiled, []
+llvm_runner._compiled = lambda *given: made.append(1) or make(*given)
+torch.set_num_threads(2)
+y = actlib.mish(torch.linspace(-9, 9, {5 * llvm_runner.SHARE}))
+print(len(made) > 0, hashlib.sha256(y.numpy().tobytes()).hexdigest())
+"""
+        call = [sys.executable, "-c", script]
+        runs = [subprocess.run(call, capture_output=True, encoding="utf-8", check=True).stdout for _ in range(2)]
+        first, second = (run.split() for run in runs)
+        assert [first[0], second[0]] == ["True", "False"]
+        assert first[1] == second[1]

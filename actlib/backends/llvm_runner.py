@@ -1,7 +1,8 @@
 """Generated machine code for the CPU: one pass over memory for each call.
 
 The generated torch function is called once, on vectors that write down what is done to them. What they have written is
-the body of a loop over memory, and LLVM compiles it for this processor, in some hundredths of a second.
+the body of a loop over memory, and LLVM compiles it for this processor, in some hundredths of a second. What it has
+compiled is kept on disk, see `machine_code`.
 """
 
 import ctypes
@@ -19,7 +20,7 @@ import llvmlite.binding as llvm
 import torch
 from torch import Tensor
 
-from actlib.backends import doubles, rough, vectors
+from actlib.backends import doubles, machine_code, rough, vectors
 from actlib.backends.calls import SHARE, Launch, launch
 from actlib.backends.rough import Rough
 from actlib.backends.torch_runner import address, define, flatten, in_compiler, is_heard, is_plain, leader, unseen
@@ -266,15 +267,12 @@ class Kernel:
     """
 
     def __init__(self, source: str, fields: str, unit: int, cpu: str = "", features: str = ""):
-        features = features if cpu else _FEATURES.flatten()
-        machine = llvm.Target.from_default_triple().create_target_machine(
-            cpu=cpu or llvm.get_host_cpu_name(), features=features, opt=3, jit=True
-        )
-        shared = _SHARE.format(less=unit - 1, unit=unit) + (_MEMBER.format(**_ADDRESSES) if _TEAM else "")
-        module = llvm.parse_assembly(source + shared)
-        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
-        builder.getModulePassManager().run(module, builder)
-        self._engine = llvm.create_mcjit_compiler(module, machine)  # which owns the machine code
+        cpu, features = (cpu, features) if cpu else (llvm.get_host_cpu_name(), _FEATURES.flatten())
+        text = source + _SHARE.format(less=unit - 1, unit=unit) + (_MEMBER if _TEAM else "")
+        machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
+        code = machine_code.kept((text, cpu, features), lambda: _compiled(text, machine))
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)  # which owns the machine code
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
         self.pack = struct.Struct(f"=Q{fields}").pack
         kind = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
@@ -295,6 +293,14 @@ class Kernel:
             _TEAM(self._member, data, threads, 0)
         else:
             list(_pool(threads, os.getpid()).map(lambda thread: self._share(data, thread, threads), range(threads)))
+
+
+def _compiled(text: str, machine: llvm.TargetMachine) -> bytes:
+    """An object file with the functions of a module."""
+    module = llvm.parse_assembly(text)
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+    builder.getModulePassManager().run(module, builder)
+    return machine.emit_object(module)
 
 
 _SHARE = """
@@ -324,35 +330,41 @@ define void @whole(ptr %data) {{
 """What one of several threads does, and one alone."""
 
 _MEMBER = """
-define void @member(ptr %data) {{
-  %thread = call i32 inttoptr (i64 {thread} to ptr)()
-  %threads = call i32 inttoptr (i64 {threads} to ptr)()
+declare i32 @actlib_thread()
+declare i32 @actlib_threads()
+
+define void @member(ptr %data) {
+  %thread = call i32 @actlib_thread()
+  %threads = call i32 @actlib_threads()
   %number = zext i32 %thread to i64
   %all = zext i32 %threads to i64
   call void @share(ptr %data, i64 %number, i64 %all)
   ret void
-}}
+}
 """
 """The same for a thread of an OpenMP team, which may be smaller than was asked for."""
 
 
-def _openmp() -> tuple[Callable | None, dict[str, int]]:
-    """How the OpenMP that torch has loaded starts its threads, and where it says which thread it is; None if not so.
+def _openmp() -> Callable | None:
+    """How the OpenMP that torch has loaded starts its threads; None if not so.
 
-    Its threads wait for work when torch has just computed: to begin there costs less than to wake others.
+    Its threads wait for work when torch has just computed: to begin there costs less than to wake others. Kernels get
+    to know from it which thread they run in.
     """
     try:
         library = ctypes.CDLL(None)
         team = library.GOMP_parallel
-        names = {"thread": library.omp_get_thread_num, "threads": library.omp_get_num_threads}
+        names = {"actlib_thread": library.omp_get_thread_num, "actlib_threads": library.omp_get_num_threads}
     except (AttributeError, OSError, TypeError):
-        return None, {}
+        return None
     team.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint]
     team.restype = None
-    return team, {name: ctypes.cast(function, ctypes.c_void_p).value for name, function in names.items()}
+    for name, function in names.items():
+        llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
+    return team
 
 
-_TEAM, _ADDRESSES = _openmp()
+_TEAM = _openmp()
 
 
 @functools.lru_cache(maxsize=1)
