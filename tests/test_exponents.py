@@ -38,6 +38,19 @@ PRODUCTS = [
     sinh(x) * cosh(x) * sigma(-x) ** 2,
     tanh(x) * softplus(x**2 / 4) * sigma(x) * sigma(-x),
     softplus(x) / cosh(x),
+    2**x / (1 + 2**x),
+    x * 3**x / (1 + 3**x),
+    sp.log(1 + 2**x),
+    1 / (1 + 2**-x),
+    10**x / (2 + 10**x),
+    x * 2**x / (2**x + 3),
+    sp.exp(x + 1) / (1 + sp.exp(x + 2)),
+    sp.exp(x) * sigma(1 - x),
+    x * sp.exp(x - 3) / (2 + sp.exp(x + 1)),
+    sinh(x) / cosh(x + 1),
+    (1 - tanh(x)) * sp.exp(2 * x),
+    x * (1 - sigma(x)),
+    sp.exp(x) * (1 - Phi(x)),
 ]
 """Some were found by hand, more by `random_products`."""
 

@@ -15,7 +15,7 @@ import sympy as sp
 from sympy import Expr, Function, Integer, Mul, Piecewise, Rational, Symbol
 
 from actlib.formula.decimals import exact
-from actlib.formula.primitives import Phi, cosatan, cosh, expm1, phi, sigma, sinh, softplus, tanh
+from actlib.formula.primitives import Phi, cosatan, cosh, expm1, exponent, phi, sigma, sinh, softplus, tanh
 
 __all__ = ["Phi_tail", "damped", "degree", "horner", "joined", "strains"]
 
@@ -23,6 +23,9 @@ HALF = Rational(1, 2)
 
 HIGHEST = 16
 """Degree of the polynomials in a power of e that a fraction is made of."""
+
+FARTHEST = 30
+"""Size of the numbers that may be added to exponents in such a fraction."""
 
 SETTLED = 40
 """Beyond it, log(1 + exp(-x)) is exp(-x) to the last bit of float64."""
@@ -228,15 +231,16 @@ def _total(factor: Expr) -> Expr | None:
     """The sum, or the cases, with an exponential in it that a factor is a power of; None for other factors."""
     base = factor.base if factor.is_Pow and factor.base != sp.E else factor
     inside = base.is_Add or isinstance(base, Piecewise)
-    return base if inside and any(f.free_symbols for f in base.atoms(*SPLIT)) else None
+    return base if inside and any(f.free_symbols for f in _exponentials(base)) else None
 
 
 def _split(factor: Expr) -> tuple[Expr, Exponent] | None:
     """The rest and the exponent of a factor; None for one that does not grow or decay exponentially."""
     if not factor.free_symbols:
         return None
-    if type(factor) in SPLIT:
-        return SPLIT[type(factor)](factor.args[0])
+    function, argument = _applied(factor)
+    if function in SPLIT:
+        return SPLIT[function](argument)
     if isinstance(factor, sp.Abs):
         inner = _split(factor.args[0])
         return inner and (sp.Abs(inner[0]), inner[1])
@@ -247,6 +251,22 @@ def _split(factor: Expr) -> tuple[Expr, Exponent] | None:
         rest, (at, above, below) = inner
         return rest**n, Exponent(at, n * above, n * below)
     return None
+
+
+def _applied(expr: Expr) -> tuple[type, Expr | None]:
+    """A function and what it is applied to; of any number's power, that of e."""
+    raised = exponent(expr)
+    return (sp.exp, raised) if raised is not None else (type(expr), expr.args[0] if expr.args else None)
+
+
+def _moved(argument: Expr) -> tuple[Expr, Expr]:
+    """The number that is added in an argument, and the rest."""
+    return argument.as_independent(*argument.free_symbols, as_Add=True)
+
+
+def _exponentials(expr: Expr) -> set[Expr]:
+    """The parts that grow or decay exponentially."""
+    return {part for part in expr.atoms(sp.Pow, *SPLIT) if _applied(part)[0] in SPLIT}
 
 
 def _directed(e: Exponent) -> Exponent:
@@ -264,7 +284,8 @@ def _sides(factor: Expr, excluded: Collection[Side]) -> tuple[set[Side], set[Sid
         split = _split(factor)
         if split is None:
             return set(), set()
-        at, above, below = _directed(split[1])
+        raised = split[1]._replace(at=_moved(split[1].at)[1])  # far out, what is added does not matter
+        at, above, below = _directed(raised)
         signs = {(at, 1): _sign(above, at, 1), (at, -1): _sign(below, at, -1)}
         never = {side for side, is_so in (((at, 1), at.is_nonpositive), ((at, -1), at.is_nonnegative)) if is_so}
         signs = {side: sign for side, sign in signs.items() if side not in excluded and side not in never}
@@ -348,13 +369,16 @@ def _surface(expr: Expr) -> Iterator[Expr]:
 def _fraction(expr: Expr) -> Expr | None:
     """A fraction of polynomials in e^u, written in e^-|u|; None for a formula that is none, or of too high a degree."""
     parts = set(_surface(expr))
-    raised = [p for p in parts if type(p) in FRACTIONS and p.free_symbols]
+    raised = [p for p in parts if _applied(p)[0] in FRACTIONS and p.free_symbols]
     others = {p: sp.Dummy(real=True) for p in parts if p.free_symbols and p not in raised and not p.is_Symbol}
-    if not raised or any(p.atoms(*SPLIT, tanh) for p in others):
+    if not raised or any(p.has(tanh) or _exponentials(p) for p in others):
         return None
-    multiples = {p: exact(p.args[0]).as_coeff_Mul() for p in raised}
+    moved = {p: _moved(exact(_applied(p)[1])) for p in raised}
+    multiples = {p: rest.as_coeff_Mul() for p, (_, rest) in moved.items()}
     (_, at), *_ = multiples.values()
     if any(w != at or not c.is_Rational for c, w in multiples.values()) or at.is_Add:
+        return None
+    if any(abs(by) > FARTHEST for by, _ in moved.values()):
         return None
     unit = Rational(
         math.gcd(*(int(c.p) for c, _ in multiples.values())), math.lcm(*(int(c.q) for c, _ in multiples.values()))
@@ -362,7 +386,7 @@ def _fraction(expr: Expr) -> Expr | None:
     if max(abs(c) for c, _ in multiples.values()) > HIGHEST * unit:
         return None
     e = sp.Dummy(positive=True)
-    powers = {p: FRACTIONS[type(p)](e ** (c / unit)) for p, (c, _) in multiples.items()}
+    powers = {p: FRACTIONS[_applied(p)[0]](sp.exp(moved[p][0]) * e ** (c / unit)) for p, (c, _) in multiples.items()}
     whole = sp.fraction(sp.cancel(exact(expr.xreplace(others).xreplace(powers))))
     (front, above), (behind, below) = (sp.Poly(p, e).primitive() for p in whole)
     above, below = (_Polynomial.of(p) for p in (above, below))

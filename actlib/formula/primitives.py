@@ -259,7 +259,7 @@ def stable(expr: Expr) -> Expr:
     """The formula in primitives: schoolbook forms that break in floating point are recognised and replaced.
 
     Covers tanh, sech, sinh, cosh, asinh, atan, erfc and 1 + erf, 1/(1 + e^u), e^u/(1 + e^u), log(1 + e^u), e^u - 1
-    and 1 + expm1(u).
+    and 1 + expm1(u), 1 - sigma(u), 1 - tanh(u) and 1 - Phi(u).
     Maximum, minimum and step become cases; where two cases meet, the constant one wins, so that the slope of max(x, 0)
     at 0 is 0.
     """
@@ -276,7 +276,7 @@ def stable(expr: Expr) -> Expr:
         Heaviside, lambda x, at_0=_HALF: Piecewise((Integer(1), x > 0), (Integer(0), x < 0), (at_0, True))
     )
     expr = expr.replace(lambda e: e.is_Mul or e.is_Pow, _logistic)
-    expr = expr.replace(sp.log, lambda y: softplus(_exponent(y - 1)) if _exponent(y - 1) is not None else sp.log(y))
+    expr = expr.replace(sp.log, lambda y: softplus(exponent(y - 1)) if exponent(y - 1) is not None else sp.log(y))
     return expr.replace(lambda e: e.is_Add, _without_cancellation)
 
 
@@ -339,9 +339,13 @@ def _is_steep(expr: Expr) -> bool:
     return bool(expr.exp.free_symbols) or (not whole and expr.has(Piecewise))
 
 
-def _exponent(expr: Expr) -> Expr | None:
-    """The u of e^u; None for anything else."""
-    return expr.exp if isinstance(expr, sp.exp) else None
+def exponent(expr: Expr) -> Expr | None:
+    """The u of e^u, of which a power of another number is one, too; None for anything else."""
+    if isinstance(expr, sp.exp):
+        return expr.exp
+    if expr.is_Pow and expr.base.is_number and expr.base.is_positive and expr.exp.free_symbols:
+        return expr.exp * sp.expand_log(sp.log(expr.base))
+    return None
 
 
 def _as_cases(extremum: Expr) -> Expr:
@@ -355,14 +359,14 @@ def _as_cases(extremum: Expr) -> Expr:
 def _logistic(expr: Expr) -> Expr:
     """1/(1 + e^u) becomes sigma(-u), and e^u sigma(-u) becomes sigma(u), powers included."""
     if expr.is_Pow:
-        u = _exponent(expr.base - 1)
+        u = exponent(expr.base - 1)
         return sigma(-u) ** -expr.exp if u is not None and expr.exp.is_Integer and expr.exp < 0 else expr
     factors = list(expr.args)
-    for raised in [f for f in factors if isinstance(f, sp.exp)]:
+    for raised in [f for f in factors if exponent(f) is not None]:
         for factor in factors:
             base, power = factor.as_base_exp()
             if isinstance(base, sigma):
-                n = -raised.exp / base.args[0]
+                n = -exponent(raised) / base.args[0]
                 if n.is_Integer and power.is_Integer and 0 < n <= power:
                     factors.remove(raised)
                     factors.remove(factor)
@@ -372,14 +376,24 @@ def _logistic(expr: Expr) -> Expr:
 
 
 def _without_cancellation(total: Expr) -> Expr:
-    """c e^u - c becomes c expm1(u), c + c expm1(u) becomes c e^u, and c + c erf(u) becomes 2c Phi(sqrt(2) u)."""
+    """c e^u - c becomes c expm1(u), c + c expm1(u) becomes c e^u, and c + c erf(u) becomes 2c Phi(sqrt(2) u).
+
+    What is left of 1 when a sigma or Phi is taken away is that of -u; with tanh, twice the sigma of 2u or of -2u. And
+    2 sigma(u) - 1 is tanh(u/2).
+    """
     constant = sp.Add(*(t for t in total.args if t.is_number))
     for term in total.args:
         c, rest = term.as_coeff_Mul()
-        if isinstance(rest, sp.exp) and c == -constant:
-            return total - term - constant + c * expm1(rest.exp)
+        if exponent(rest) is not None and c == -constant:
+            return total - term - constant + c * expm1(exponent(rest))
         if isinstance(rest, expm1) and c == constant:
             return total - term - constant + c * sp.exp(rest.args[0])
+        if isinstance(rest, (sigma, Phi)) and c == -constant:
+            return total - term - constant + constant * type(rest)(-rest.args[0])
+        if isinstance(rest, sigma) and c == -2 * constant:
+            return total - term - constant - constant * tanh(rest.args[0] / 2)
+        if isinstance(rest, tanh) and abs(c) == abs(constant):
+            return total - term - constant + 2 * constant * sigma(2 * rest.args[0] * c / constant)
         if isinstance(rest, sp.erf) and abs(c) == abs(constant):
             return total - term - constant + 2 * constant * Phi(sqrt(2) * rest.args[0] * c / constant)
     return total
