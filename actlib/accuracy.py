@@ -5,7 +5,8 @@ nearest number is within 0.5 ulp of it, so 0.5 is the best that any function can
 
     python -m actlib.accuracy                          a table over the registry, PyTorch's own functions beside
     python -m actlib.accuracy sigmoid                  of one function
-    python -m actlib.accuracy sigmoid --exhaustive     on all 2^32 float32 inputs; some two minutes a function
+    python -m actlib.accuracy sigmoid --exhaustive     on all 2^32 float32 inputs; a minute or two a function
+    python -m actlib.accuracy --exhaustive --store     and keeps what chapter 10 shows of them
 """
 
 import argparse
@@ -618,7 +619,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="functions of the registry (default: all)")
     parser.add_argument("--count", type=int, default=1 << 20, help="random float32 inputs (default: %(default)s)")
     parser.add_argument("--exhaustive", action="store_true", help="all 2^32 float32 inputs instead of random ones")
+    parser.add_argument("--store", action="store_true", help="keep these, of elementwise functions, for the book")
     chosen = parser.parse_args(arguments)
+    if chosen.store and not chosen.exhaustive:
+        parser.error("--store keeps what --exhaustive finds")
     unknown = set(chosen.names) - set(ACTIVATIONS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(ACTIVATIONS)}")
@@ -628,22 +632,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{'':24}" + "".join(f"{c:>16}" for c in columns))
     for name in chosen.names or ACTIVATIONS:
         a = ACTIVATIONS[name]
-        rows = {f"actlib.{name}": a.entry} | ({f"torch {name}": a.torch_entry} if a.torch else {})
+        rows = {"actlib": a.entry} | ({"torch": a.torch_entry} if a.torch else {})
         references = [
             Reference(a.default_formula, a.inputs, *paired(every_finite(t), len(a.inputs)))
             for t in (torch.float16, torch.bfloat16)
         ]
         # The formula of a row cancels in float64 where scores of any size meet.
-        partners = paired if a.op is None else with_partners
+        partners = paired if a.op is None else None
         single = exhaustive_errors(a.default_formula, a.inputs, rows, partners=partners) if chosen.exhaustive else {}
-        few = partners(random_finite(torch.float32, chosen.count), len(a.inputs))
-        for label, function in rows.items():
+        if chosen.store and a.op is not None:
+            from actlib.book import float32
+
+            float32.store(a, single)
+        few = (partners or with_partners)(random_finite(torch.float32, chosen.count), len(a.inputs))
+        for who, function in rows.items():
             errors = [e(function).max() for r in references for e in (r.value_errors, r.slope_errors)]
             if chosen.exhaustive:
-                value, *slopes = single[label]
+                value, *slopes = single[who]
                 errors += [value.error, max(w.error for w in slopes)]
             else:
                 errors += single_errors_at(a.default_formula, a.inputs, function, few)
+            label = f"{who}{'.' if who == 'actlib' else ' '}{name}"
             print(f"{label:24}" + "".join(f"{e:16.4g}" for e in errors), flush=True)
 
 
