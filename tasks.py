@@ -29,9 +29,9 @@ LOWEST, NEWEST = "lowest", "newest"
 NOT_OF_THE_PACKAGE = (
     *("test_book.py", "test_site.py", "test_explorer.py", "test_typed_in_javascript.py", "test_live.py"),
     *("test_movable.py", "test_panels.py", "test_paper.py", "test_references.py", "test_terms.py"),
-    *("test_benchmarks.py", "test_processors.py"),
+    *("test_benchmarks.py", "test_float32.py", "test_processors.py"),
 )
-"""Tests that need more than the package and what its own tests need."""
+"""Tests that need more than the package and what its own tests need, such as the versions that are pinned."""
 
 CUDA = (
     *("cuda-bindings", "cuda-pathfinder", "cuda-toolkit", "nvidia-cublas", "nvidia-cuda-cupti", "nvidia-cuda-nvrtc"),

@@ -5,11 +5,13 @@ nearest number is within 0.5 ulp of it, so 0.5 is the best that any function can
 
     python -m actlib.accuracy                          a table over the registry, PyTorch's own functions beside
     python -m actlib.accuracy sigmoid                  of one function
-    python -m actlib.accuracy sigmoid --exhaustive     on all 2^32 float32 inputs; some minutes a function
+    python -m actlib.accuracy sigmoid --exhaustive     on all 2^32 float32 inputs; a minute or two a function
+    python -m actlib.accuracy --exhaustive --store     and keeps what chapter 10 shows of them
 """
 
 import argparse
-import math
+import ast
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,15 +52,23 @@ def random_finite(dtype: torch.dtype, count: int, seed: int = 0) -> Tensor:
     return numbers[numbers.isfinite()][:count]
 
 
-def every_float32(count: int = 1 << 22) -> Iterator[Tensor]:
+BLOCK = 1 << 19
+"""So many bit patterns are tried at a time: what is computed of them stays near the processor."""
+
+FINITE = 0x7F800000
+"""So many bit patterns of float32, from that of a zero on, are finite numbers of one sign."""
+
+
+def every_float32(count: int = BLOCK) -> Iterator[Tensor]:
     """Every finite float32 number, in the order of the bit patterns, so many patterns at a time."""
     return (_float32_block(start, count) for start in range(-(1 << 31), 1 << 31, count))
 
 
 def _float32_block(start: int, count: int) -> Tensor:
-    bits = torch.arange(start, min(start + count, 1 << 31), dtype=torch.int64).to(torch.int32)
-    numbers = bits.view(torch.float32)
-    return numbers[numbers.isfinite()]
+    end = min(start + count, 1 << 31)
+    ranges = [(max(start, zero), min(end, zero + FINITE)) for zero in (-(1 << 31), 0)]
+    bits = [torch.arange(first, after, dtype=torch.int32) for first, after in ranges if first < after]
+    return (bits[0] if len(bits) == 1 else torch.cat([torch.empty(0, dtype=torch.int32), *bits])).view(torch.float32)
 
 
 def paired(numbers: Tensor, count: int) -> tuple[Tensor, ...]:
@@ -91,13 +101,18 @@ def exact(expr: Expr, symbols: Sequence[Symbol], points: Sequence[NDArray]) -> t
         ArithmeticError: No precision gives 50 digits, as at a pole.
         ImportError: python-flint, which computes with balls, does not serve.
     """
-    function = FLINT.require("actlib.balls", "actlib.accuracy.exact").compiled(sp.sympify(expr), symbols)
+    function = _in_balls(sp.sympify(expr), tuple(symbols))
     high, low = np.empty(len(points[0])), np.empty(len(points[0]))
     for i, point in enumerate(zip(*(p.tolist() for p in points), strict=True)):
         result = function(*point)
         high[i] = float(result)
         low[i] = float(result - high[i]) if np.isfinite(high[i]) else 0.0
     return high, low
+
+
+@functools.lru_cache(maxsize=64)
+def _in_balls(expr: Expr, symbols: tuple[Symbol, ...]) -> Callable:
+    return FLINT.require("actlib.balls", "actlib.accuracy.exact").compiled(expr, symbols)
 
 
 def ulp(values: NDArray, dtype: torch.dtype) -> NDArray:
@@ -187,6 +202,13 @@ def slope(function: Callable, *inputs: Tensor, wanted: int = 0, upstream: Tensor
     output = function(*inputs)
     (gradient,) = torch.autograd.grad(output, inputs[wanted], torch.ones_like(output) if upstream is None else upstream)
     return gradient
+
+
+def value_and_slopes(function: Callable, *inputs: Tensor) -> list[Tensor]:
+    """The results of an elementwise function, and its derivatives in all inputs, by its own backward."""
+    inputs = [t.detach().requires_grad_() for t in inputs]
+    output = function(*inputs)
+    return [output.detach(), *torch.autograd.grad(output, inputs, torch.ones_like(output))]
 
 
 class Reference:
@@ -298,42 +320,84 @@ def single_errors_at(
     Raises:
         ArithmeticError: The float64 reference disagrees with the 50 digits.
     """
-    return _of_value_and_slopes(_largest, formula, symbols, function, inputs)
+    search = _Search(formula, symbols, {"": function})
+    search.look(inputs, FEW)
+    value, *slopes = search.worst[""]
+    return value.error, max(w.error for w in slopes)
 
 
-def _of_value_and_slopes(
-    largest: Callable, formula: Expr, symbols: Sequence[Symbol], function: Callable, inputs: Sequence[Tensor]
-) -> tuple[float, float]:
-    """What is said of the value, and the most that is said of a slope."""
-    value = largest(formula, symbols, inputs, function(*inputs))
-    slopes = [
-        largest(derivative(formula, s), symbols, inputs, slope(function, *inputs, wanted=i))
-        for i, s in enumerate(symbols)
-    ]
-    return value, max(slopes)
+@dataclass(frozen=True)
+class Worst:
+    """The largest error of a function.
+
+    Attributes:
+        error: It, in ulp, by 50 digits.
+        at: The inputs there, one for each variable.
+    """
+
+    error: float = 0.0
+    at: tuple[float, ...] = ()
 
 
 def exhaustive_errors(
     formula: Expr,
     symbols: Sequence[Symbol],
     functions: Mapping[str, Callable],
-    count: int = 1 << 22,
-    partners: Callable[[Tensor, int], Sequence[Tensor]] = with_partners,
-) -> dict[str, tuple[float, float]]:
+    count: int = BLOCK,
+    partners: Callable[[Tensor, int], Sequence[Tensor]] | None = None,
+) -> dict[str, list[Worst]]:
     """Largest errors of value and slopes of several functions, in ulp, on every finite float32 number.
 
-    Every number is the first input once; `partners` gives the others: `with_partners`, or `paired`. A bar shows how far
-    it is. Arguments, results and errors are those of `single_errors_at`.
+    Every number is the first input once; `partners` gives the others, as `paired` does: numbers of random bit patterns,
+    if it is not given, other ones for each block. Results that are no normal numbers are left out.
+
+    The formula's own machine code in float64 judges every number. An error that it takes for the largest so far is
+    computed again by 50 digits, and of each block one input besides, wherever that is: there the two must agree. What
+    is returned are errors by 50 digits. No other is larger, but for what float64 lacks: a millionth of an ulp, and next
+    to a zero, where terms cancel, some hundredths.
+
+    Args:
+        formula: A formula in primitives.
+        symbols: Its variables.
+        functions: The functions to judge, by name.
+        count: So many bit patterns are tried at a time.
+        partners: The inputs, of the first of them and of how many there are.
+
+    Returns:
+        By name of the function, the largest error of the value, and of the slope in each variable. A bar shows how far
+        it is.
+
+    Raises:
+        ArithmeticError: The float64 reference disagrees with the 50 digits.
     """
     import tqdm
 
-    largest = dict.fromkeys(functions, (0.0, 0.0))
+    search, partners = _Search(formula, symbols, functions), partners or _Spread(count)
     for numbers in tqdm.tqdm(every_float32(count), total=-(-(1 << 32) // count), unit="block"):
-        inputs = partners(numbers, len(symbols))
-        for name, function in functions.items() if len(numbers) else ():
-            errors = single_errors_at(formula, symbols, function, inputs)
-            largest[name] = tuple(map(max, largest[name], errors))
-    return largest
+        if len(numbers):
+            search.look(partners(numbers, len(symbols)), 1)
+    return search.worst
+
+
+class _Spread:
+    """Partners for blocks of so many numbers: random bit patterns, from another place on in each block."""
+
+    def __init__(self, count: int):
+        self._count = count
+        self._turn = 0
+        self._many: list[Tensor] = []
+
+    def __call__(self, numbers: Tensor, count: int) -> tuple[Tensor, ...]:
+        self._turn += 1
+        while len(self._many) < count - 1:
+            self._many.append(random_finite(torch.float32, 5 * self._count, 1001 + len(self._many)))
+        starts = [scattered(self._turn * i, 4 * self._count) for i in range(1, count)]
+        return numbers, *(m[start : start + len(numbers)] for m, start in zip(self._many, starts, strict=False))
+
+
+def scattered(number: int, below: int) -> int:
+    """One of so many places, without order: multiples of the golden ratio."""
+    return number * 0x9E3779B1 % (1 << 32) * below >> 32
 
 
 FEW = 64
@@ -342,49 +406,144 @@ FEW = 64
 DOUBT = 0.01
 """In ulp of float32: by no more may the float64 reference be off where nothing cancels."""
 
-
-def _largest(expr: Expr, symbols: Sequence[Symbol], inputs: Sequence[Tensor], computed: Tensor) -> float:
-    found = _found(expr, symbols, inputs, computed)
-    points = [t.double().numpy() for t in inputs]
-    count, few = len(found), min(FEW, len(found))
-
-    def certain(at: NDArray) -> NDArray:
-        truth = exact(expr, symbols, [p[at] for p in points])
-        normal = np.abs(truth[0]) >= torch.finfo(torch.float32).smallest_normal
-        return np.where(normal, ulp_error(computed[at], *truth), 0.0)
-
-    some = np.arange(0, count, max(1, count // FEW))
-    errors = certain(some)
-    with np.errstate(invalid="ignore"):  # both may be infinite
-        off = np.abs(errors - found.numpy()[some]) > DOUBT * (1 + errors)
-    if off.any():
-        at = [p[some][off][0] for p in points]
-        raise ArithmeticError(f"the float64 reference of {expr} is not exact enough, at {symbols} = {at}")
-    largest = errors.max(initial=0)
-    while True:  # next to a zero, where it is less exact, the reference may take more for errors than there are
-        worst = found.topk(few)
-        largest = max(largest, certain(worst.indices.numpy()).max(initial=0))
-        if few == count or worst.values[-1] <= largest + DOUBT or largest == math.inf:
-            return float(largest)
-        few = min(8 * few, count)
+SAME = 1e-6
+"""Errors that differ by no more, in parts of themselves or in ulp, are not told apart by the reference."""
 
 
-def _found(expr: Expr, symbols: Sequence[Symbol], inputs: Sequence[Tensor], computed: Tensor) -> Tensor:
-    """Errors in ulp, in float32, as a reference in float64 sees them."""
+class _Search:
+    """Looks for the largest errors of functions in float32.
+
+    Attributes:
+        worst: Those found so far, by name of the function: of the value, and of the slope in each variable.
+    """
+
+    def __init__(self, formula: Expr, symbols: Sequence[Symbol], functions: Mapping[str, Callable]):
+        self.symbols = tuple(symbols)
+        self.exprs = [formula, *(derivative(formula, s) for s in self.symbols)]
+        self.functions = functions
+        self.worst = {name: [Worst()] * len(self.exprs) for name in functions}
+        self._turn = 0
+        self._errors = _in_double(self.exprs, self.symbols, len(functions))
+
+    def look(self, inputs: Sequence[Tensor], few: int) -> None:
+        """Looks at inputs; at so many of them by 50 digits, whatever their errors are.
+
+        Raises:
+            ArithmeticError: There the float64 reference disagrees.
+        """
+        computed = [value_and_slopes(f, *inputs) for f in self.functions.values()]
+        found = self._errors(inputs, computed)
+        self._turn += 1
+        step = max(1, len(inputs[0]) // few)
+        some = np.arange(scattered(self._turn, step), len(inputs[0]), step)
+        for i, expr in enumerate(self.exprs):
+            truth = self._truth(expr, inputs, some)
+            for name, made, errors in zip(self.functions, computed, found, strict=True):
+                certain = _certain(made[i][some], truth)
+                self._agree(expr, inputs, some, certain, errors[i].numpy()[some])
+                self._keep(name, i, inputs, some, certain)
+                self._certify(name, i, inputs, made[i], errors[i])
+
+    def _truth(self, expr: Expr, inputs: Sequence[Tensor], at: NDArray) -> tuple[NDArray, NDArray]:
+        return exact(expr, self.symbols, [t[at].double().numpy() for t in inputs])
+
+    def _agree(self, expr: Expr, inputs: Sequence[Tensor], at: NDArray, certain: NDArray, found: NDArray) -> None:
+        with np.errstate(invalid="ignore"):  # both may be infinite
+            near = np.abs(certain - found) <= DOUBT * (1 + certain)
+        off = ~np.where(np.isfinite(certain), near, certain == found)
+        if off.any():
+            place = [t[at][off][0].item() for t in inputs]
+            raise ArithmeticError(f"the float64 reference of {expr} is not exact enough, at {self.symbols} = {place}")
+
+    def _certify(self, name: str, i: int, inputs: Sequence[Tensor], made: Tensor, found: Tensor) -> None:
+        """Looks at errors beyond the largest so far by 50 digits, until none is left."""
+        count, few = len(found), FEW
+        # Next to a zero, where it is less exact, the reference may take more for errors than there are.
+        while found.max() > self._bound(name, i):
+            worst = found.topk(min(few, count))
+            at = worst.indices[worst.values > self._bound(name, i)].numpy()
+            self._keep(name, i, inputs, at, _certain(made[at], self._truth(self.exprs[i], inputs, at)))
+            if few >= count or worst.values[-1] <= self._bound(name, i):
+                break
+            few *= 8
+
+    def _bound(self, name: str, i: int) -> float:
+        error = self.worst[name][i].error
+        return error + SAME * (1 + error)
+
+    def _keep(self, name: str, i: int, inputs: Sequence[Tensor], at: NDArray, errors: NDArray) -> None:
+        if errors.max(initial=0) > self.worst[name][i].error:
+            place = at[errors.argmax()]
+            self.worst[name][i] = Worst(float(errors.max()), tuple(t[place].item() for t in inputs))
+
+
+def _certain(computed: Tensor, truth: tuple[NDArray, NDArray]) -> NDArray:
+    """Errors in ulp, infinite from where float32 ends, 0 where true results are not normal."""
+    info = torch.finfo(torch.float32)
+    errors = np.where(np.abs(truth[0]) >= info.smallest_normal, ulp_error(computed, *truth), 0.0)
+    return np.where(errors > info.max, np.inf, errors)
+
+
+def _in_double(exprs: Sequence[Expr], symbols: Sequence[Symbol], functions: int) -> Callable:
+    """What gives errors in ulp, in float32, as a reference in float64 sees them.
+
+    Args:
+        exprs: The formulas.
+        symbols: Their variables.
+        functions: How many functions compute them.
+
+    Returns:
+        A function of the inputs and, for each function, of what it has computed, a tensor a formula. It gives errors
+        likewise.
+    """
     from actlib.elementwise import Elementwise, llvm_runner
 
-    op = Elementwise("reference", symbols, expr)
-    if op._has_machine_code:
-        head, result = op.torch_source.rsplit("    return ", 1)
-        text = head.replace("):", ", computed):", 1) + f"    return ulps(computed, {result.strip()})\n"
-        made, kinds = torch.empty(len(computed)), ("float32",) * (len(inputs) + 1)
-        kernel = llvm_runner().make(op.name, text, kinds, ("float32",), "double")
-        given = [t.detach().contiguous() for t in (*inputs, computed)]
-        kernel(len(made), torch.get_num_threads(), made.data_ptr(), *(t.data_ptr() for t in given))
-        return made
-    truth = op(*(t.double() for t in inputs)).numpy()
-    normal = np.abs(truth) >= torch.finfo(torch.float32).smallest_normal
-    return torch.from_numpy(np.where(normal, ulp_error(computed, truth), 0.0)).float()
+    op = Elementwise("reference", symbols, exprs)
+    if not op._has_machine_code:
+
+        def evaluate(inputs, computed):
+            truths = [torch.as_tensor(t).numpy() for t in _several(op(*(t.double() for t in inputs)))]
+            return [
+                [torch.from_numpy(_certain(c, (t, 0.0))).float() for c, t in zip(made, truths, strict=True)]
+                for made in computed
+            ]
+
+        return evaluate
+
+    count = functions * len(exprs)
+    kinds = ("float32",) * (len(symbols) + count)
+    text = _with_errors(op.torch_source, functions)
+    kernel = llvm_runner().make(op.name, text, kinds, ("float32",) * count, "double")
+
+    def run(inputs, computed):
+        given = [t.detach().contiguous() for t in (*inputs, *(c for made in computed for c in made))]
+        errors = torch.empty(functions, len(exprs), len(given[0]))
+        places = [e.data_ptr() for made in errors for e in made]
+        kernel(len(given[0]), torch.get_num_threads(), *places, *(t.data_ptr() for t in given))
+        return errors
+
+    return run
+
+
+def _several(results: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return results if isinstance(results, tuple) else (results,)
+
+
+def _with_errors(source: str, functions: int) -> str:
+    """The source of a function that is given, besides, its results by so many others, and returns their errors."""
+    tree = ast.parse(source)
+    (function,) = tree.body
+    result = function.body[-1].value
+    results = result.elts if isinstance(result, ast.Tuple) else [result]
+    truths = [ast.Name(f"truth{i}") for i in range(len(results))]
+    function.body[-1:] = [ast.Assign([t], r, lineno=0) for t, r in zip(truths, results, strict=True)]
+    computed = [f"computed{i}" for i in range(functions * len(results))]
+    function.args.args += [ast.arg(name) for name in computed]
+    errors = [
+        ast.Call(ast.Name("ulps"), [ast.Name(c), t], []) for c, t in zip(computed, truths * functions, strict=True)
+    ]
+    function.body.append(ast.Return(ast.Tuple(errors) if len(errors) > 1 else errors[0]))
+    return ast.unparse(tree)
 
 
 def mixed_errors(
@@ -410,7 +569,10 @@ def mixed_errors_at(
     inputs with the largest errors, and a thousand others, are computed again at 50 digits, and must agree with it.
     Arguments, results and errors are those of `single_errors_at`.
     """
-    return _of_value_and_slopes(_largest_mixed, formula, symbols, function, inputs)
+    exprs = [formula, *(derivative(formula, s) for s in symbols)]
+    computed = value_and_slopes(function, *inputs)
+    value, *slopes = (_largest_mixed(e, symbols, inputs, c) for e, c in zip(exprs, computed, strict=True))
+    return value, max(slopes)
 
 
 def _largest_mixed(expr: Expr, symbols: Sequence[Symbol], inputs: Sequence[Tensor], computed: Tensor) -> float:
@@ -456,7 +618,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="functions of the registry (default: all)")
     parser.add_argument("--count", type=int, default=1 << 20, help="random float32 inputs (default: %(default)s)")
     parser.add_argument("--exhaustive", action="store_true", help="all 2^32 float32 inputs instead of random ones")
+    parser.add_argument("--store", action="store_true", help="keep these, of elementwise functions, for the book")
     chosen = parser.parse_args(arguments)
+    if chosen.store and not chosen.exhaustive:
+        parser.error("--store keeps what --exhaustive finds")
     unknown = set(chosen.names) - set(ACTIVATIONS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(ACTIVATIONS)}")
@@ -464,20 +629,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"Largest error in ulp, on every finite float16 and bfloat16 number and {which}.\n")
     columns = [f"{t} {w}" for t in ("float16", "bfloat16", "float32") for w in ("value", "slope")]
     print(f"{'':24}" + "".join(f"{c:>16}" for c in columns))
-    for name in chosen.names or ACTIVATIONS:
+    # Of rows nothing is kept.
+    for name in chosen.names or [n for n, a in ACTIVATIONS.items() if a.op is not None or not chosen.store]:
         a = ACTIVATIONS[name]
-        rows = {f"actlib.{name}": a.entry} | ({f"torch {name}": a.torch_entry} if a.torch else {})
+        rows = {"actlib": a.entry} | ({"torch": a.torch_entry} if a.torch else {})
         references = [
             Reference(a.default_formula, a.inputs, *paired(every_finite(t), len(a.inputs)))
             for t in (torch.float16, torch.bfloat16)
         ]
         # The formula of a row cancels in float64 where scores of any size meet.
-        partners = paired if a.op is None else with_partners
+        partners = paired if a.op is None else None
         single = exhaustive_errors(a.default_formula, a.inputs, rows, partners=partners) if chosen.exhaustive else {}
-        few = partners(random_finite(torch.float32, chosen.count), len(a.inputs))
-        for label, function in rows.items():
+        if chosen.store and a.op is not None:
+            from actlib.book import float32
+
+            float32.store(a, single)
+        few = (partners or with_partners)(random_finite(torch.float32, chosen.count), len(a.inputs))
+        for who, function in rows.items():
             errors = [e(function).max() for r in references for e in (r.value_errors, r.slope_errors)]
-            errors += single.get(label) or single_errors_at(a.default_formula, a.inputs, function, few)
+            if chosen.exhaustive:
+                value, *slopes = single[who]
+                errors += [value.error, max(w.error for w in slopes)]
+            else:
+                errors += single_errors_at(a.default_formula, a.inputs, function, few)
+            label = f"{who}{'.' if who == 'actlib' else ' '}{name}"
             print(f"{label:24}" + "".join(f"{e:16.4g}" for e in errors), flush=True)
 
 

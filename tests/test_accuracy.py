@@ -401,7 +401,15 @@ def test_mixed_error_catches_one_wrong_number():
     assert np.isinf(mixed_errors(sigma(x), x, wrong, 1 << 12)[0])
 
 
-@pytest.mark.parametrize("errors", [mixed_errors, single_errors])
+@pytest.mark.parametrize(
+    "errors",
+    [
+        mixed_errors,
+        single_errors,
+        lambda formula, symbol, *_: accuracy.exhaustive_errors(formula, (symbol,), {"wrong": torch.abs}),
+    ],
+    ids=["mixed", "single", "exhaustive"],
+)
 def test_errors_do_not_trust_a_float64_formula_that_cancels(errors):
     with pytest.raises(ArithmeticError, match="not exact enough"):
         errors(sp.sqrt(x**2 + 1) - 1, x, torch.abs, 1 << 12)
@@ -437,8 +445,63 @@ def test_exhaustive_finds_one_wrong_number_among_all(monkeypatch):
     monkeypatch.setattr(accuracy, "every_float32", lambda count: [*blocks, torch.empty(0)])  # noqa: ARG005
     wrong = lambda t: torch.where(t == blocks[1][77], 2 * sigmoid(t), sigmoid(t))
     errors = accuracy.exhaustive_errors(sigma(x), (x,), {"right": sigmoid, "wrong": wrong})
-    assert max(errors["right"]) <= SINGLE
-    assert errors["wrong"][0] > 1e6
+    assert max(w.error for w in errors["right"]) <= SINGLE
+    value, _ = errors["wrong"]
+    assert value.error > 1e6
+    assert value.at == (blocks[1][77].item(),)
+
+
+def test_exhaustive_errors_are_those_by_50_digits(monkeypatch):
+    blocks = [torch.linspace(-30, 0, 501), torch.linspace(0, 20, 501)]
+    monkeypatch.setattr(accuracy, "every_float32", lambda count: blocks)  # noqa: ARG005
+    ((value, rate),) = accuracy.exhaustive_errors(sigma(x), (x,), {"torch": torch.sigmoid}).values()
+    reference = Reference(sigma(x), x, torch.cat(blocks))
+    for worst, errors in (
+        (value, reference.value_errors(torch.sigmoid)),
+        (rate, reference.slope_errors(torch.sigmoid)),
+    ):
+        assert worst.error == errors.max()
+        assert worst.at == (reference.inputs[0][errors.argmax()].item(),)
+
+
+@pytest.mark.parametrize("wrong", [torch.inf, torch.nan, -1.0])
+def test_exhaustive_tells_several_inputs_apart(monkeypatch, wrong):
+    numbers = random_finite(torch.float32, 5000)
+    monkeypatch.setattr(accuracy, "every_float32", lambda count: [numbers, numbers])  # noqa: ARG005
+
+    class Product(torch.autograd.Function):
+        """Its slope in the second input is wrong where the first is one of the numbers."""
+
+        @staticmethod
+        def forward(ctx, a, b):
+            ctx.save_for_backward(a, b)
+            return a * b
+
+        @staticmethod
+        def backward(ctx, upstream):
+            a, b = ctx.saved_tensors
+            return upstream * b, torch.where(a == numbers[1234], wrong, upstream * a)
+
+    (errors,) = accuracy.exhaustive_errors(x * y, (x, y), {"product": Product.apply}, count=5000).values()
+    assert 0.49 < errors[0].error <= 0.5
+    assert errors[1].error == 0
+    assert errors[2].error == torch.inf if wrong != -1 else errors[2].error > 1e6
+    assert errors[2].at[0] == numbers[1234].item()
+
+
+def test_partners_of_blocks_differ():
+    numbers, partners = random_finite(torch.float32, 5000), accuracy._Spread(5000)
+    one, other = partners(numbers, 3), partners(numbers, 3)
+    assert one[0] is other[0] is numbers
+    tensors = [*one[1:], *other[1:]]
+    assert all(t.shape == numbers.shape for t in tensors)
+    assert not any(a.equal(b) for i, a in enumerate(tensors) for b in tensors[:i])
+
+
+def test_places_are_scattered():
+    places = [accuracy.scattered(i, 100) for i in range(1000)]
+    assert set(places) == set(range(100))
+    assert len(set(places[:60])) == 60
 
 
 def test_report_tries_all_numbers_if_asked(capsys, monkeypatch):
@@ -456,6 +519,12 @@ def test_report_names_what_it_knows(capsys):
     message = capsys.readouterr().err
     assert "sigmoyd" in message
     assert all(name in message for name in ACTIVATIONS)
+
+
+def test_report_keeps_only_what_was_found_on_all_numbers(capsys):
+    with pytest.raises(SystemExit):
+        accuracy.main(["sigmoid", "--store"])
+    assert "--store keeps what --exhaustive finds" in capsys.readouterr().err
 
 
 def test_profile_has_the_largest_error_of_each_quarter_of_an_octave():
@@ -481,5 +550,5 @@ def test_a_bar_over_all_numbers_comes_to_its_end(monkeypatch):
     monkeypatch.setattr(tqdm, "tqdm", bar)
     monkeypatch.setattr(accuracy, "_float32_block", lambda start, count: (start, count))
     for count in (1 << 24, 3 << 22):
-        accuracy.exhaustive_errors(sigma(x), (x,), {}, count=count)
+        accuracy.exhaustive_errors(sigma(x), (x,), {"ours": sigmoid}, count=count)
     assert seen == [(256, 256), (342, 342)]

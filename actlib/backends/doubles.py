@@ -236,8 +236,9 @@ def ulps(computed, truth):
     """By how many ulp of float32 computed numbers are off; 0 where the true ones are not normal."""
     a, code = absolute(truth), truth.code
     power = code.add(f"and {LONGS} {bits_of(a)}, {repeated('i64', 0x7FF << 52)}")
-    power = Double(code, code.add(f"bitcast {LONGS} {power} to {a.kind}"))
-    off = absolute(computed - truth) * 2.0**23 / power
+    # 2^23 over that power of two: its exponent, by a subtraction.
+    ulps_in_one = code.add(f"sub {LONGS} {repeated('i64', (2 * 1023 + 23) << 52)}, {power}")
+    off = absolute(computed - truth) * Double(code, code.add(f"bitcast {LONGS} {ulps_in_one} to {a.kind}"))
     off = where(off == off, off, math.inf)
     right = (a >= 2.0**128 - 2.0**103) & (absolute(computed) == math.inf) & (computed * where(truth < 0, -1, 1) > 0)
     return where((a < 2.0**-126) | right, 0, off)

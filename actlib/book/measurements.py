@@ -39,6 +39,11 @@ def device_name(device: torch.device) -> str:
     return f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
+def machine() -> str:
+    """What PyTorch's results hang on here: processor, instruction set, version of PyTorch."""
+    return f"{device_name(torch.device('cpu'))}, torch {torch.__version__.partition('+')[0]}"
+
+
 def _processor() -> str:
     if sys.platform == "darwin":
         asked = subprocess.run(
@@ -96,10 +101,9 @@ def _read(file: pathlib.Path, _changed: int) -> dict:
 
 
 def _keep(key: str, value: object, folder: pathlib.Path) -> Kept:
-    device = device_name(torch.device("cpu"))
-    file = file_of(folder, device)
+    file = file_of(folder, device_name(torch.device("cpu")))
     report = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    report[key] = {"machine": f"{device}, torch {torch.__version__.partition('+')[0]}", "value": value}
+    report[key] = {"machine": machine(), "value": value}
     rows = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(report.items()))
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(f"{{\n{rows}\n}}\n", encoding="utf-8", newline="\n")
