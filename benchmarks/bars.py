@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Iterable, Iterator
 
 from actlib import ACTIVATIONS
+from actlib.accuracy import SINGLE_BAR
+from actlib.book import float32
 from actlib.book.measurements import ROW
 from benchmarks.peers import BOTH, COMPILED, GRADIENT, IN_DEPTH, IN_STEPS, OURS, ROWS, STEP, TASKS, TORCH, VALUE
 
@@ -16,7 +18,7 @@ LIGER_ROW = 65536
 
 def bars(rows: list[dict], *, gpu: bool) -> list[dict]:
     """The bars for this kind of device."""
-    return list(gpu_bars(rows) if gpu else cpu_bars(rows))
+    return list(gpu_bars(rows) if gpu else [*exactness_bars(), *cpu_bars(rows)])
 
 
 def bar(
@@ -91,6 +93,19 @@ def cpu_bars(rows: list[dict]) -> Iterator[dict]:
     steps = over(TORCH, {r["function"]: r for r in rows if r["task"] == STEP})
     where = "training step, four layers of 64 units, a batch of 32"
     yield bar("time over torch's, the slowest", where, steps, IN_STEPS, 1.3)
+
+
+def exactness_bars() -> Iterator[dict]:
+    """Errors in float32, as far as all its numbers have been tried; those in half precision are bars of the tests."""
+    kept, elementwise = float32.stored(), [name for name, a in ACTIVATIONS.items() if a.op is not None]
+    for i, what in enumerate(("value", "slope")):
+        largest = {
+            name: max(worst.error for worst in kept[name].errors[OURS][i : None if i else 1])
+            for name in elementwise
+            if name in kept
+        }
+        where = f"{what}, every float32 number, on the CPU"
+        yield bar("largest error in ulp", where, largest, elementwise, SINGLE_BAR)
 
 
 def gpu_bars(rows: list[dict]) -> Iterator[dict]:

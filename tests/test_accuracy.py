@@ -27,10 +27,10 @@ from actlib.elementwise import Elementwise
 from actlib.formula.primitives import Phi, derivative, elementary, phi, sigma, softplus
 
 # The nearest number is within 0.5 ulp. The rest is what the numbers in which half precision is computed may be off.
-HALF = 0.55
+HALF = accuracy.BAR
 
 # Of float32 on the CPU: the nearest number, or one beside it.
-SINGLE = 1.0
+SINGLE = accuracy.SINGLE_BAR
 
 # Of rows, and of float64: a rounding each for an exponential, a sum and a quotient or product, and one to spare.
 MIXED = 4

@@ -87,7 +87,7 @@ def test_chapters_read_the_results(small_run):
     assert not results.gpu
     assert results.functions == ["softmax", "swiglu", "relu_squared"]
     assert [m["contender"] for m in results.memory if m["function"] == "relu_squared"] == ["actlib"] * 2
-    assert len(results.bars) == 10
+    assert len(results.bars) == 12
 
 
 def test_a_missing_peer_is_said(small_run):
