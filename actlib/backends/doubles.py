@@ -4,7 +4,6 @@ They are right to some 51 bits.
 """
 
 import math
-from collections.abc import Sequence
 
 from actlib.backends import vectors
 from actlib.backends.vectors import (
@@ -18,6 +17,7 @@ from actlib.backends.vectors import (
     cube,
     damped,
     fma,
+    polynomial,
     repeated,
     sign,
     signed,
@@ -61,15 +61,6 @@ ATANH = tuple(2 / n for n in range(3, 33, 2))
 
 ATAN = tuple((-1) ** n / (2 * n + 1) for n in range(1, 22))
 """atan(z) = z + z^3 p(z^2), p with these coefficients, lowest first."""
-
-
-def polynomial(x: Double, coefficients: Sequence[float]) -> Double:
-    """By Horner's rule, coefficients from the lowest power up."""
-    *others, before, last = coefficients
-    p = fma(x, last, before)
-    for coefficient in reversed(others):
-        p = fma(p, x, coefficient)
-    return p
 
 
 def _parts(x: Double) -> tuple[Double, Double]:

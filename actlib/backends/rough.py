@@ -11,9 +11,10 @@ import math
 from collections.abc import Callable, Sequence
 
 from actlib.backends import doubles
-from actlib.backends.doubles import moved_up, polynomial
+from actlib.backends.doubles import moved_up
 from actlib.backends.vectors import (
     LONGS,
+    PHI_RATIO,
     Code,
     Double,
     Mask,
@@ -22,6 +23,7 @@ from actlib.backends.vectors import (
     bits_of,
     clamped,
     fma,
+    polynomial,
     repeated,
     signed,
     where,
@@ -50,16 +52,7 @@ EXPM1 = (
 """The same, the first to 34 bits: next to 0, those of 2^f - 1 count."""
 
 PHI_TAIL = (
-    (
-        (
-            *(0.5000000063825482, 0.45093987483095754, 0.19275971261970104),
-            *(0.043885911095958255, 0.004609753914856395),
-        ),
-        (
-            *(1.0, 1.6997651703169505, 1.2417265691024932, 0.49464417102781333),
-            *(0.11000872896775148, 0.0115548955813319),
-        ),
-    ),
+    PHI_RATIO,
     (
         (
             *(0.5000000000018727, 0.5870880962746873, 0.3372071885990298, 0.1166886673993657),

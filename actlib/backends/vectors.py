@@ -598,23 +598,36 @@ def phi(x):
 
 def Phi(x):
     a = _within(x)
-    tail = _scaled_tail(a, 2.0**-RAISED) * _bell(a)
+    above, below = PHI_RATIO
+    tail = polynomial(a, [c * 2.0**-RAISED for c in above]) * _bell(a) / polynomial(a, below)
     return where(x > 0, 1 - tail, tail)
 
 
+PHI_RATIO = (
+    (0.5000000063825482, 0.45093987483095754, 0.19275971261970104, 0.043885911095958255, 0.004609753914856395),
+    (
+        *(1.0, 1.6997651703169505, 1.2417265691024932, 0.49464417102781333),
+        *(0.11000872896775148, 0.0115548955813319),
+    ),
+)
+"""Phi(-a) exp(a^2 / 2) as a quotient of two polynomials, to a = 24: minimax in the relative error, 26 bits."""
+
+
+def polynomial(x: Vector, coefficients: Sequence[float]) -> Vector:
+    """By Horner's rule, coefficients from the lowest power up."""
+    *others, before, last = coefficients
+    p = fma(x, last, before)
+    for coefficient in reversed(others):
+        p = fma(p, x, coefficient)
+    return p
+
+
 def Phi_tail(x):
-    return _scaled_tail(absolute(x))
-
-
-def _scaled_tail(a: Vector, scale: float = 1.0) -> Vector:
-    """Phi(-a) exp(a^2 / 2) times a power of two, for a >= 0."""
+    """Phi(-|x|) exp(x^2 / 2)."""
+    a = absolute(x)
     d = fma(a, PHI_SCALE, 1)
     u = 1 / d
-    coefficients = [c * scale for c in PHI_TAIL]
-    p = fma(u, coefficients[-1], coefficients[-2])
-    for coefficient in coefficients[-3::-1]:
-        p = fma(p, u, coefficient)
-    tail = u * p
+    tail = u * polynomial(u, PHI_TAIL)
     # u p(u) magnifies an error of u about twice: what u was rounded by, and d before it, is taken back.
     off = fma(-u, fma(a, PHI_SCALE, 1 - d), fma(-u, d, 1))
     return fma(tail, off * 2, tail)
