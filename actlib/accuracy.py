@@ -401,7 +401,7 @@ def scattered(number: int, below: int) -> int:
 
 
 FEW = 64
-"""So many of the inputs with the largest errors are looked at with 50 digits, and so many others."""
+"""So many inputs are looked at with 50 digits, besides those with the largest errors."""
 
 DOUBT = 0.01
 """In ulp of float32: by no more may the float64 reference be off where nothing cancels."""
@@ -457,7 +457,7 @@ class _Search:
 
     def _certify(self, name: str, i: int, inputs: Sequence[Tensor], made: Tensor, found: Tensor) -> None:
         """Looks at errors beyond the largest so far by 50 digits, until none is left."""
-        count, few = len(found), FEW
+        count, few = len(found), FEW // 8
         # Next to a zero, where it is less exact, the reference may take more for errors than there are.
         while found.max() > self._bound(name, i):
             worst = found.topk(min(few, count))
