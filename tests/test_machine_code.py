@@ -190,15 +190,26 @@ def test_bits_are_the_same_on_every_processor_with_fused_steps(activation, dtype
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("logarithm", [False, True])
 @pytest.mark.parametrize("backward", [False, True])
-@pytest.mark.parametrize("length", [10, 16, 11 * BLOCK + 5])
+@pytest.mark.parametrize("length", [10, 16, 23, 83, 128, 11 * BLOCK + 5])
 def test_rows_give_the_same_bits_on_every_processor(logarithm, backward, dtype, length):
-    given = [torch.randn(7, length).to(getattr(torch, dtype)) for _ in range(1 + backward)]
-    room = torch.empty(length + BLOCK)
-    arguments = [t.data_ptr() for t in (*given, room)]
-    text = llvm_softmax.kernel_source(logarithm, (dtype,) * len(given), dtype, llvm_softmax._short(length))
+    kinds = (dtype,) * (1 + backward)
+    given = [torch.randn(7, length).to(getattr(torch, dtype)) for _ in kinds]
+    room = torch.empty(length + BLOCK, dtype=torch.float64)
+    _, more = llvm_softmax._kernel(logarithm, kinds, dtype, llvm_softmax._form(length))
+    arguments = [*(t.data_ptr() for t in (*given, room)), *more]
+    text = llvm_softmax.kernel_source(logarithm, kinds, dtype, llvm_softmax._form(length))
     on_every_processor(
-        (text, "Q" * (len(given) + 3), 1), given[0].clone(), lambda kernel, out: kernel(7, 1, length, out, *arguments)
+        (text, "Q" * (2 + len(arguments)), 1), given[0].clone(), lambda k, out: k(7, 1, length, out, *arguments)
     )
+
+
+@pytest.mark.parametrize("logarithm", [False, True])
+@pytest.mark.parametrize("length", [5, 11 * BLOCK + 5])
+def test_rows_with_all_digits_give_the_same_bits_on_every_processor(logarithm, length):
+    given = torch.randn(2, 7, length)
+    places = [t.data_ptr() for t in given]
+    text = llvm_softmax.exact_source(logarithm, ("float32", "float32"), "float32")
+    on_every_processor((text, "QQQQ", 1), given[0].clone(), lambda kernel, out: kernel(7, 1, length, out, *places))
 
 
 @pytest.mark.parametrize("numbers", ["double", "rough"])

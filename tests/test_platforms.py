@@ -151,6 +151,8 @@ KERNELS = {
     },
     "softmax, float16": lambda: llvm_softmax.kernel_source(False, ("float16", "float16"), "float16"),
     "logarithm of softmax, bfloat16": lambda: llvm_softmax.kernel_source(True, ("bfloat16",), "bfloat16"),
+    "softmax of 40, float32": lambda: llvm_softmax.kernel_source(False, ("float32", "float32"), "float32", 48),
+    "softmax with all digits": lambda: llvm_softmax.exact_source(False, ("float32", "float32"), "float32"),
 }
 
 
@@ -166,7 +168,7 @@ def test_kernels_call_only_what_every_system_has(triple, cpu, kernel):
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     builder.getModulePassManager().run(module, builder)
     called = set(re.findall(CALL, machine.emit_assembly(module), re.MULTILINE))
-    own = {"one_row", "span", "share", "actlib_thread", "actlib_threads"}
+    own = {"one_row", "span", "share", "decay", "actlib_thread", "actlib_threads"}
     assert called <= {"memcpy", *own} | ({"__chkstk"} if "windows" in triple else set())
     assert ("memcpy" in called) == ("llvm.memcpy" in source)
 

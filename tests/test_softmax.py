@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import flint
 import numpy as np
 import pytest
 import sympy as sp
@@ -545,3 +546,91 @@ def test_infinite_scores_of_every_type(function, torchs, dtype):  # noqa: ARG001
     for made in (function(rows, 1), function(rows.T, 0).T):
         assert made[:2].tolist() == [limit] * 2
         assert made[2:].isnan().all()
+
+
+def exact_row(logarithm, x, g):
+    """Values and slopes of a row of scores, given gradients from upstream, to more digits than float64 holds."""
+    x, g, top = list(map(flint.arb, x)), list(map(flint.arb, g)), x.index(max(x))
+    distances = [score - x[top] for score in x]
+    weights = [d.exp() if d > -1000 else flint.arb(0) for d in distances]
+    rest = sum(weights[:top] + weights[top + 1 :], flint.arb(0))
+    total = rest + 1
+    if logarithm:
+        mean = sum(g, flint.arb(0)) / total
+        slopes = [u - w * mean for u, w in zip(g, weights, strict=True)]
+        slopes[top] = (g[top] * rest - sum(g[:top] + g[top + 1 :], flint.arb(0))) / total
+        return [d - rest.log1p() for d in distances], slopes
+    g = [u - g[top] for u in g]
+    mean = sum((u * w for u, w in zip(g, weights, strict=True)), flint.arb(0)) / total
+    return [w / total for w in weights], [w / total * (u - mean) for u, w in zip(g, weights, strict=True)]
+
+
+def row_errors(function, x, g):
+    """The largest errors of values and slopes of rows, in ulp; of normal numbers alone."""
+    x = x.detach().requires_grad_()
+    y = function(x, -1)
+    computed = [y.detach(), *torch.autograd.grad(y, x, g)]
+    with flint.ctx.workprec(700):
+        rows = [exact_row(function is actlib.log_softmax, *row) for row in zip(x.tolist(), g.tolist(), strict=True)]
+        truths = [np.array([[float(v) for v in made] for made in kind]) for kind in zip(*rows, strict=True)]
+    least = torch.finfo(x.dtype).smallest_normal
+    pairs = zip(computed, truths, strict=True)
+    return [np.where(np.abs(t) >= least, accuracy.ulp_error(c, t), 0).max() for c, t in pairs]
+
+
+def patterns(shape, seed, bound=torch.inf):
+    """Float32 numbers of random bit patterns; others in place of those beyond the bound."""
+    numbers = accuracy.random_finite(torch.float32, shape.numel(), seed).view(shape)
+    return torch.where(numbers.abs() < bound, numbers, 20 * torch.randn(shape))
+
+
+LENGTHS = [2, 3, 5, 7, 16, 17, 31, 33, 64, 100, 128, 129, 1024, 4096]
+SCORES = {
+    "ordinary": lambda shape: 3 * torch.randn(shape),
+    "random patterns": lambda shape: patterns(shape, 1),
+    "random patterns within 100": lambda shape: patterns(shape, 2, 100),
+    "far apart": lambda shape: 40 * torch.randn(shape),
+    "with ties": lambda shape: torch.randn(shape).round(),
+}
+GRADIENTS = {
+    "ordinary": torch.randn,
+    "random patterns": lambda shape: patterns(shape, 3),
+    "one alone": lambda shape: torch.eye(shape[1])[torch.randint(shape[1], shape[:1])],
+    "equal": torch.ones,
+    "largest": lambda shape: torch.finfo(torch.float32).max * torch.randn(shape).sign(),
+}
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="of machine code for the CPU")
+@pytest.mark.parametrize("length", LENGTHS)
+@both
+def test_every_value_and_slope_in_float32_is_within_an_ulp(function, torchs, length):  # noqa: ARG001
+    torch.manual_seed(length)
+    shape = torch.Size([max(1, 1024 // length), length])
+    for scores in SCORES.values():
+        for gradients in GRADIENTS.values():
+            assert max(row_errors(function, scores(shape), gradients(shape))) <= accuracy.SINGLE_BAR
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="of machine code for the CPU")
+@pytest.mark.parametrize("length", [3, 17, 129])
+def test_slopes_next_to_0_are_within_an_ulp(length):
+    """Where the bracket of a slope cancels: a gradient next to the mean of all, by ever less."""
+    torch.manual_seed(length)
+    x, g = torch.randn(40, length), torch.randn(40, length)
+    p = torch.softmax(x.double(), 1)
+    g[:, 0] = ((p * g)[:, 1:].sum(1) / p[:, 1:].sum(1)).float()
+    assert max(row_errors(actlib.softmax, x, g)) <= accuracy.SINGLE_BAR
+
+
+@both
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("length", [3, 40, 300])
+def test_the_largest_gradients_are_no_infinite_ones(function, torchs, dtype, length):
+    x, sent = torch.randn(20, length).to(dtype), torch.randn(20, length).sign() * torch.finfo(dtype).max / 8
+    slopes = []
+    for f, t in ((function, x), (torchs, x.double())):
+        t.requires_grad_()
+        slopes.append(torch.autograd.grad(f(t, 1), t, sent.to(t.dtype))[0])
+    ours, theirs = (s.double() / float(sent.abs().max()) for s in slopes)
+    torch.testing.assert_close(ours, theirs, rtol=4 * torch.finfo(dtype).eps, atol=4 * torch.finfo(dtype).eps)
