@@ -126,12 +126,22 @@ FIRST = {
     "死亡": "03_relu.html#its-units-may-die",
     "siwang": "03_relu.html#its-units-may-die",
     "梯度消失": "00_principles.html#what-a-layer-does-to-a-gradient",
-    "vanishing gradients": "03_relu.html#it-mitigates-vanishing-gradients",
+    "vanishing gradient": "01_sigmoid.html#its-gradients-vanish",
+    "relu vanishing gradients": "03_relu.html#it-mitigates-vanishing-gradients",
     "LambertW": "06_swish.html#where-the-minimum-lies",
     "bias shift": "05_elu.html#why-should-the-mean-matter",
     "softmax overflow": "07_softmax.html#a-thousand",
     "swiglu parameters": "09_swiglu.html#how-wide-at-equal-parameters",
     "bǎohé": "02_tanh.html#which-units-get-stuck",
+    "baohe": "02_tanh.html#which-units-get-stuck",
+    "饱和": "02_tanh.html#which-units-get-stuck",
+    "why can SiLU's gradient exceed 1": "06_swish.html#the-derivative",
+    "SiLU gradient exceeds 1": "06_swish.html#the-derivative",
+    "swish slope > 1": "06_swish.html#the-derivative",
+    "gradient of softmax": "07_softmax.html#the-derivative",
+    "dead neurons": "03_relu.html#its-units-may-die",
+    "normalization": "02_tanh.html#normalisation-takes-over",
+    "1.702": "08_gelu.html#the-smallest-largest-error",
 }
 """What is searched for, and the section that must come first."""
 
