@@ -245,12 +245,16 @@ class Prose:
                 label = target[1]
             elif not end and (heading := re.match(r"(#+) +(.*)", line)):
                 text = self._plain_text(heading[2])
-                named = numbered(text, self._numbers[self._count % len(self._numbers)])
-                self._count += 1
+                named = numbered(text, self._number())
                 self.headings[slugify(text)] = named
                 if label:
                     self.headings[label] = named
                 label = ""
+
+    def _number(self) -> str:
+        """That of the next heading; behind the last comes the first, since a page is gone through more than once."""
+        self._count += 1
+        return self._numbers[(self._count - 1) % len(self._numbers)] if self._numbers else ""
 
     def _plain_text(self, heading: str) -> str:
         text = re.sub(r"\{[\w:+-]+\}`([^`<]*?)(?: <[^`>]*>)?`", r"\1", heading)
@@ -338,8 +342,7 @@ class Prose:
 
     def _heading(self, line: str) -> str:
         """A heading with its number, and an anchor if a link of the page leads to it: front ends differ in theirs."""
-        number = self._numbers[self._count % len(self._numbers)]
-        self._count += 1
+        number = self._number()
         marks, _, text = line.partition(" ")
         named = numbered(self._plain_text(text), number)
         return f"{self._anchor(named)}{marks} {numbered(self._text(text.strip()), number)}"
