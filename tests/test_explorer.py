@@ -334,6 +334,28 @@ def test_a_function_of_the_library_is_drawn_below(visit):
     assert 0 <= other.locator("#act-own").bounding_box()["y"] < 600  # which is what the link is about
 
 
+def test_values_of_ones_own_are_read_where_a_number_is_typed(visit):
+    page = visit("#f=relu&own=x*sigma(x)")
+    page.locator("#exp-own-x").fill("2")
+    assert f"f = {2 / (1 + math.exp(-2)):.6g}" in page.locator(".exp-values").inner_text()
+    assert state(page)["ownat"] == "2"
+    other = visit(page.evaluate("location.hash"))
+    assert other.locator("#exp-own-x").input_value() == "2"
+    assert f"f = {2 / (1 + math.exp(-2)):.6g}" in other.locator(".exp-values").inner_text()
+    other.locator("#act-own .exp-area").focus()
+    other.keyboard.press("ArrowRight")
+    assert other.locator("#exp-own-x").input_value() == "2.12"
+
+
+def test_plots_have_a_caption(visit):
+    page = visit("#f=silu,swish:2&d=0,1&own=x*tanh(x)")
+    captions = page.locator(".exp-caption").all_inner_texts()
+    assert captions == [
+        "Value (f), slope (f′) of silu, swish (beta 2).",
+        "Value (f), slope (f′), second derivative (f″) of f(x) = x*tanh(x).",
+    ]
+
+
 def test_where_two_curves_are_farthest_apart_is_told(visit):
     page = visit("#own=x*sigma(x)&beside=gelu")
     told = lambda: re.search(r"at x ≈ (−?[\d.]+): by ([\d.]+)\.", page.locator(".exp-values").inner_text()).groups()
@@ -367,7 +389,8 @@ def test_pictures_are_saved(visit, where):
     for kind in ("SVG", "PNG"):
         with page.expect_download() as download:
             page.locator(where).get_by_role("button", name=f"Download as {kind}").click()
-        assert download.value.suggested_filename == f"curves.{kind.lower()}"
+        names = {"#act-explorer": "silu-swish", "#act-own": "silu-own"}
+        assert download.value.suggested_filename == f"{names[where]}-curves.{kind.lower()}"
         saved[kind] = pathlib.Path(download.value.path()).read_bytes()
     assert saved["PNG"].startswith(b"\x89PNG")
     root = ElementTree.fromstring(saved["SVG"])

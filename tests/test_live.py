@@ -296,6 +296,14 @@ def test_layers_are_followed_by_the_formula(opened, name):
         assert a_layer == pytest.approx(in_all ** (1 / (depth - 1)), rel=1e-12)
 
 
+def test_stack_says_to_which_figure_it_belongs(opened):
+    stack = opened("01_sigmoid").locator(STACK)
+    number = stack.evaluate("e => e.previousElementSibling.id")
+    assert stack.locator(".act-caption strong").inner_text() == (
+        f"{number.replace('-', ' ', 1).replace('-', '.').capitalize()}, continued."
+    )
+
+
 def test_lines_move_with_the_gain(opened):
     stack = opened("01_sigmoid").locator(STACK)
     lines = lambda: stack.locator("polyline").evaluate_all("all => all.map((e) => e.getAttribute('points'))")

@@ -7,6 +7,7 @@ import functools
 import html
 import importlib.metadata
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -158,6 +159,20 @@ def test_exercises_are_numbered_as_on_the_site(site, path, pair):
 
 
 @each
+def test_headings_figures_and_tables_are_numbered_as_on_the_site(site, path, pair):
+    page = bs4.BeautifulSoup((site / "book" / f"{path.stem}.html").read_text(encoding="utf-8"), "html.parser")
+    numbers = [number.get_text() for number in page.select("article .section-number")]
+    found = [re.match(r"[\d.]+\. ", heading) for heading in headings(markdown(pair[1]))]
+    assert [number[0].rstrip() for number in found if number] == [number.strip() for number in numbers]
+    shown = [link.get_text().rstrip(".") for link in page.select(".cell_output .act-number-link")]
+    told = re.findall(r"^\*Above: (.+)\.\*$", markdown(pair[1]), re.MULTILINE)
+    assert [name for line in told for name in re.split(", | and ", line)] == shown
+    for cell, after in itertools.pairwise(pair[1].cells):
+        pictures = re.findall("image/png", str([list(o.get("data", {})) for o in cell.get("outputs", [])]))
+        assert len(pictures) == (after.source.count("Figure") if after.source.startswith("*Above:") else 0)
+
+
+@each
 def test_solutions_are_folded(pair):
     text = "\n".join(cell.source if cell.cell_type == "markdown" else "" for cell in pair[0].cells)
     solved = len(re.findall(r"\{solution-start\}", text))
@@ -212,8 +227,8 @@ def test_glossary_comes_with_the_chapters(site):
 
 def test_citations_read_as_in_prose(site):
     text = markdown(read(site / "notebooks" / "01_sigmoid.ipynb"))
-    assert "([Berkson, 1944](#References))" in text
-    assert "- Joseph Berkson. Application of the logistic function" in text.partition("\n## References\n")[2]
+    assert "([Berkson, 1944](#1.10.-References))" in text
+    assert "- Joseph Berkson. Application of the logistic function" in text.partition("\n## 1.10. References\n")[2]
 
 
 def test_archive_holds_everything_that_running_takes(site):
@@ -271,16 +286,20 @@ class Somewhere:
     cited = staticmethod(lambda style, keys: f"({keys})" if style == "p" else keys)
     bibliography = staticmethod(lambda: "- A work")
 
+    def __init__(self, *numbers):
+        self.sections = lambda: numbers
 
-def parts(source):
-    made = prose.Prose(Somewhere(), [source])
+
+def parts(source, *numbers):
+    numbers = numbers or [""] * len(re.findall("^#", source, re.MULTILINE))
+    made = prose.Prose(Somewhere(*numbers), [source])
     made.parts(source)
     made.solution = ""
     return made.parts(source)
 
 
-def told(source):
-    return "\n".join(text for _, text in parts(source))
+def told(source, *numbers):
+    return "\n".join(text for _, text in parts(source, *numbers))
 
 
 @pytest.mark.parametrize(
@@ -328,9 +347,19 @@ def test_myst_becomes_markdown(myst, plainly):
 
 def test_solution_that_spans_cells_is_known_to_be_one():
     source = "```{exercise}\n:label: ex\n\nShow.\n```\n\n```{solution-start} ex\n:class: dropdown\n```\n\nThus:"
-    made = prose.Prose(Somewhere(), [source])
+    made = prose.Prose(Somewhere(""), [source, "## Next"])
     assert made.parts(source) == [("", "### Exercise 1.2\n\nShow."), ("ex", "Thus:")]
     assert made.parts("Done.\n\n```{solution-end}\n```\n\n## Next") == [("ex", "Done."), ("", "## Next")]
+
+
+def test_headings_have_their_numbers_and_links_lead_there():
+    text = told("# Title\n\n(here)=\n## A *place*?\n\nSee [it](#here).", "3", "3.1")
+    assert text == '# 3. Title\n\n<a id="3.1.-A-place?"></a>\n\n## 3.1. A *place*?\n\nSee [it](#3.1.-A-place?).'
+
+
+def test_headings_that_are_not_those_of_the_site_are_an_error():
+    with pytest.raises(ValueError, match="has 1 headings, but 2"):
+        told("# Title\n\n## More", "3")
 
 
 @pytest.mark.parametrize(
@@ -548,7 +577,8 @@ def test_figure_is_the_stored_one(execute, site):
     """A chapter up to its first figure, which is a picture here, and a table behind it."""
     notebook = copy.deepcopy(read(site / "notebooks" / f"{SHOWN[0]}.ipynb"))
     first = next(i for i, c in enumerate(notebook.cells) if "image/png" in str(c.get("outputs", "")))
-    notebook.cells = notebook.cells[: first + 2]
+    table = next(i for i, c in enumerate(notebook.cells) if i > first and c.cell_type == "code")
+    notebook.cells = notebook.cells[: table + 1]
     *executed, _ = code(execute("beginning", notebook))
     stored = code(notebook)
     assert [shown(cell.outputs) for cell in executed[1:]] == [shown(cell.outputs) for cell in stored[1:]]
@@ -617,8 +647,17 @@ def test_first_cell_says_why_pip_failed(site, tmp_path):
 
 
 def test_first_cell_says_what_is_missing_where_no_wheel_is_to_be_had(site, tmp_path):
-    with pytest.raises(ModuleNotFoundError, match=r"put actlib-.*\.whl beside this notebook"):
+    with pytest.raises(ModuleNotFoundError, match=r"put actlib-.*\.whl, which is in it, beside this notebook"):
         setup_run(first_cell(site), tmp_path)
+    assert "notebooks.zip, which the download menu of each chapter has (All chapters), holds it" in first_cell(site)
+
+
+@each
+def test_every_chapter_leads_to_all_of_them(site, path):
+    page = bs4.BeautifulSoup((site / "book" / f"{path.stem}.html").read_text(encoding="utf-8"), "html.parser")
+    links = {link.get_text(strip=True): link["href"] for link in page.select(".dropdown-download-buttons a[href]")}
+    assert links["All chapters (.zip)"] == "../notebooks.zip"
+    assert links[".ipynb"] == f"../notebooks/{path.name}"
 
 
 # -- In JupyterLab

@@ -1,5 +1,6 @@
 """What the site does for a reader, mostly in a real browser: code, search, citing, teaching, reading."""
 
+import collections
 import functools
 import json
 import pathlib
@@ -9,15 +10,21 @@ import xml.etree.ElementTree as ET
 
 import bs4
 import citation
+import docutils.utils
 import families
 import lean
 import levels
+import numbering
 import pydata_sphinx_theme
 import pytest
 import readable
 import sphinx_design
 import yaml
 from conftest import ROOT, Visit
+from docutils import nodes
+from pybtex.backends.plaintext import Backend as PlainText
+from pybtex.database import parse_string
+from pybtex.style.formatting.unsrt import Style as UnsrtStyle
 
 import actlib
 
@@ -126,12 +133,22 @@ FIRST = {
     "死亡": "03_relu.html#its-units-may-die",
     "siwang": "03_relu.html#its-units-may-die",
     "梯度消失": "00_principles.html#what-a-layer-does-to-a-gradient",
-    "vanishing gradients": "03_relu.html#it-mitigates-vanishing-gradients",
+    "vanishing gradient": "01_sigmoid.html#its-gradients-vanish",
+    "relu vanishing gradients": "03_relu.html#it-mitigates-vanishing-gradients",
     "LambertW": "06_swish.html#where-the-minimum-lies",
     "bias shift": "05_elu.html#why-should-the-mean-matter",
     "softmax overflow": "07_softmax.html#a-thousand",
     "swiglu parameters": "09_swiglu.html#how-wide-at-equal-parameters",
     "bǎohé": "02_tanh.html#which-units-get-stuck",
+    "baohe": "02_tanh.html#which-units-get-stuck",
+    "饱和": "02_tanh.html#which-units-get-stuck",
+    "why can SiLU's gradient exceed 1": "06_swish.html#the-derivative",
+    "SiLU gradient exceeds 1": "06_swish.html#the-derivative",
+    "swish slope > 1": "06_swish.html#the-derivative",
+    "gradient of softmax": "07_softmax.html#the-derivative",
+    "dead neurons": "03_relu.html#its-units-may-die",
+    "normalization": "02_tanh.html#normalisation-takes-over",
+    "1.702": "08_gelu.html#the-smallest-largest-error",
 }
 """What is searched for, and the section that must come first."""
 
@@ -313,8 +330,51 @@ def test_figures_and_tables_have_numbers_and_anchors(site, name):
         for count, one in enumerate(shown, 1):
             link = one.select_one(".act-number-link")
             assert link["href"] == f"#{one['id']}"
+            assert link["title"] == f"Copies the link to this {kind}"
             assert re.fullmatch(rf"{kind}-(\d+-)?{count}", one["id"])
             assert link.get_text().lower().rstrip(".").replace(" ", "-").replace(".", "-") == one["id"]
+
+
+@every_notebook
+def test_tables_say_what_they_are_of(site, name):
+    for caption in parsed(site, name).select(".cell_output table.act-table > caption"):
+        number, words = re.fullmatch(r"(Table [\d.]+) (.+)", caption.get_text()).groups()
+        assert re.search(r"[^\W\d_]{3}", words), number
+        assert not re.search(RAW, words), number
+
+
+def test_caption_comes_from_the_cell_or_else_from_the_heading():
+    table = '<div aria-label="Table"><table class="act-table">{}<thead><tr>{}</tr></thead></table></div>'
+    plainly, own, judged = (
+        nodes.raw("", table.format(*parts), format="html")
+        for parts in (("", ""), ("<caption>Own</caption>", ""), ("", numbering.JUDGED))
+    )
+    cells = [
+        nodes.container("", *shown) for shown in ([plainly.deepcopy()], [plainly, own, judged.deepcopy()], [judged])
+    ]
+    for cell, said in zip(cells, ("What is kept", ["First"], []), strict=True):
+        cell["cell_metadata"] = {"caption": said} if said else {}
+    document = docutils.utils.new_document("page")
+    document += nodes.section("", nodes.title("", "Is it so?"), *cells)
+    told = list(numbering.captions(document))
+    assert told == ["What is kept", "First", "Is it so? Effect and verdict", "Is it so? Effect and verdict"]
+    assert '<caption><a class="act-number-link" href="#table-3-1"' in numbering.PLACES.sub(
+        numbering.Numbered("3.", ["A < B"]), plainly.astext()
+    )
+
+
+def test_number_says_that_it_can_be_clicked(browser, address):
+    opacity = "link => getComputedStyle(link, '::after').opacity"
+    with Visit(browser, f"{address}/book/03_relu.html") as visit:
+        link = visit.page.locator("figure .act-number-link").nth(1)
+        assert link.evaluate(opacity) == "0"
+        link.focus()
+        assert float(link.evaluate(opacity)) > 0.5
+        table = visit.page.locator("caption").nth(1)
+        table.hover()
+        assert float(table.locator(".act-number-link").evaluate(opacity)) > 0.5
+    with Visit(browser, f"{address}/book/03_relu.html", has_touch=True, is_mobile=True) as visit:
+        assert float(visit.page.locator("figure .act-number-link").first.evaluate(opacity)) > 0.5
 
 
 def test_number_copies_the_address_of_its_figure(browser, address):
@@ -339,19 +399,30 @@ def test_book_is_cited_as_its_one_file_says(site):
     assert about["version"] == actlib.__version__
     page = parsed(site, "cite")
     entry = page.select_one("pre").get_text()
-    fields = dict(re.findall(r"(\w+) += \{(.*)\},", entry))
-    assert fields == {"title": f"{{{book['title']}}}", "author": f"{{{config['author']}}}", "year": config["copyright"]}
+    (work,) = parse_string(entry, "bibtex").entries.values()
+    assert work.type == "misc"
+    assert dict(work.fields) == {
+        "title": f"{{{book['title']}}}",
+        "year": config["copyright"],
+        "howpublished": f"Jupyter Book, version {actlib.__version__}",
+    }
+    assert [str(person) for person in work.persons["author"]] == [f"{{{config['author']}}}"]
+    (formatted,) = UnsrtStyle().format_entries([work])
+    assert formatted.text.render(PlainText()).startswith(f"{config['author']}. {book['title']}. Jupyter Book, version")
     assert (site / "CITATION.cff").read_bytes() == (ROOT / "CITATION.cff").read_bytes()
 
 
 def test_citation_has_the_address_where_it_is_known(published_site):
-    assert "https://ada.github.io/curves/" in parsed(published_site, "cite").select_one("pre").get_text()
+    entry = parsed(published_site, "cite").select_one("pre").get_text()
+    (work,) = parse_string(entry, "bibtex").entries.values()
+    assert work.fields["url"] == "https://ada.github.io/curves/"
 
 
 def test_authors_may_be_people():
     people = [{"given-names": "Ada", "family-names": "Byron"}, {"name": "A group"}]
     book = {"title": "T", "year": 2026, "authors": people}
-    assert "author = {Ada Byron and {A group}}" in citation.bibtex(book)
+    (work,) = parse_string(citation.bibtex(book, "1"), "bibtex").entries.values()
+    assert [str(person) for person in work.persons["author"]] == ["Byron, Ada", "{A group}"]
     assert citation.sentence(book) == "Ada Byron, A group (2026). T."
 
 
@@ -389,6 +460,49 @@ def test_licences_name_all_that_the_site_carries(site):
         assert all(cell.get_text() for cell in row.select("td"))
         for link in row.select("a"):
             assert len((site / "book" / link["href"]).read_text(encoding="utf-8")) > 500
+
+
+# -- A long page in parts
+
+
+def test_long_page_is_folded_and_opens_where_a_link_leads(browser, address):
+    page_of = f"{address}/book/differences.html"
+    with Visit(browser, page_of, viewport={"width": 1400, "height": 900}) as visit:
+        page = visit.page
+        open_ = page.locator("details.act-section[open]")
+        assert page.evaluate("document.querySelector('article').scrollHeight") < 12_000
+        assert (open_.count(), page.locator("details.act-section").count() > 20) == (0, True)
+        page.locator(".act-parts a", has_text="3. ReLU").click()
+        open_.first.wait_for()
+        assert open_.locator("summary").inner_text().startswith("3. ReLU")
+        assert 0 <= open_.bounding_box()["y"] < 500
+    for anchor in ("diff-trial", "swiglu-still-on-trial"):
+        with Visit(browser, f"{page_of}#{anchor}") as visit:
+            assert visit.page.locator("details.act-section[open] h3").inner_text().startswith("SwiGLU: still on trial?")
+            visit.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+            assert visit.page.locator("details.act-section:not([open])").count() == 0
+            visit.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+            assert visit.page.locator("details.act-section[open]").count() == 1
+    with Visit(browser, page_of, java_script_enabled=False) as visit:
+        assert visit.page.locator("details.act-section:not([open])").count() == 0
+
+
+def test_list_of_parts_counts_the_verdicts(site):
+    page = parsed(site, "differences")
+    for entry in page.select(".act-parts li"):
+        place = page.select_one(f'[id="{entry.a["href"][1:]}"]')
+        part = place.find_parent("details", class_="act-section") or place.select_one("details.act-section")
+        counted = {
+            span["class"][0]: int(re.search(r"\d+", span.get_text())[0]) for span in entry.select(".act-tally > span")
+        }
+        shown = collections.Counter(
+            cell["class"][0]
+            for table in part.select("table:has(th[scope=rowgroup])")
+            for body in table.select("tbody")
+            for cell in body.select("td[class]")[: None if table.th.get_text() == "tested as" else 1]
+        )
+        assert counted == shown
+    assert len(page.select(".act-parts .act-tally")) > 10
 
 
 # -- Reading

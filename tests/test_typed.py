@@ -301,3 +301,11 @@ def test_reported_code_runs_as_it_is(text):
     slope = generated["own_backward"](1.0, points, *values)
     slope = slope[0] if parameters else slope
     torch.testing.assert_close(torch.as_tensor(slope, dtype=torch.float64).expand(13), expected, rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("text", ["atan(x)", "x*atan(x)", "exp(x)*atan(x)", "asinh(x)", "x/(1 + x**2)"])
+def test_what_divides_stands_below_a_line(text):
+    """A product with 1/(...) is one fraction, as one writes it by hand."""
+    part = next(report(text))
+    for name in ("latex", "slope", "second"):
+        assert not re.search(r"[^\s+-] \\frac\{1\}", part[name].replace(" - ", " + ")), part[name]

@@ -13,7 +13,7 @@ from sympy import Expr, Float, Rational, Symbol, oo
 
 from actlib.formula import analysis
 from actlib.formula.parser import parse, x
-from actlib.formula.primitives import derivative, elementary, phi, scaled, stable
+from actlib.formula.primitives import cosatan, derivative, elementary, phi, scaled, stable
 from actlib.formula.source import FUNCTIONS, check, javascript_source, torch_source, triton_source
 from actlib.formula.steps import steps
 
@@ -311,4 +311,6 @@ def _joined(items: list[Pieces]) -> Pieces:
 
 
 def _latex(expr: sp.Basic) -> str:
-    return sp.latex(expr.xreplace({f: Float(f, 6) for f in expr.atoms(Float)}))
+    """Of an expression; what is a power in print becomes one before, so that products with it are fractions."""
+    shown = expr.xreplace({f: Float(f, 6) for f in expr.atoms(Float)}).replace(cosatan, lambda u: 1 / sp.sqrt(1 + u**2))
+    return sp.latex(shown)

@@ -10,9 +10,9 @@ from sphinx.util.docutils import SphinxDirective
 FILE = "CITATION.cff"
 
 
-def cited(root: pathlib.Path) -> dict:
-    """What the file says of the book."""
-    return yaml.safe_load((root / FILE).read_text(encoding="utf-8"))["preferred-citation"]
+def described(root: pathlib.Path) -> dict:
+    """What the file says of the library and, under `preferred-citation`, of the book."""
+    return yaml.safe_load((root / FILE).read_text(encoding="utf-8"))
 
 
 def authors(book: dict) -> list[str]:
@@ -20,14 +20,18 @@ def authors(book: dict) -> list[str]:
     return [one.get("name") or f"{one['given-names']} {one['family-names']}" for one in book["authors"]]
 
 
-def bibtex(book: dict, address: str = "") -> str:
-    """An entry, with the site's address where it is known; braces keep the name of a group whole."""
+def bibtex(book: dict, version: str, address: str = "") -> str:
+    """An entry that says what the book is, and where, if the site's address is known.
+
+    It is a `misc`, since BibTeX would ask of a book who published it; braces keep the name of a group whole.
+    """
     names = " and ".join(f"{{{one['name']}}}" if "name" in one else name for one, name in _named(book))
-    fields = {"title": f"{{{book['title']}}}", "author": names, "year": book["year"]}
+    fields = {"author": names, "title": f"{{{book['title']}}}", "year": book["year"]}
+    fields |= {"howpublished": f"Jupyter Book, version {version}"}
     fields |= {"url": address} if address else {}
     width = max(map(len, fields))
     lines = "".join(f"  {name:{width}} = {{{text}}},\n" for name, text in fields.items())
-    return f"@book{{actlib{book['year']},\n{lines}}}"
+    return f"@misc{{actlib{book['year']},\n{lines}}}"
 
 
 def _named(book: dict) -> list[tuple[dict, str]]:
@@ -46,8 +50,9 @@ class Citation(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """A paragraph and a block that can be copied."""
         self.env.note_dependency(str(pathlib.Path(self.env.srcdir, FILE)))
-        book, address = cited(pathlib.Path(self.env.srcdir)), self.config.html_baseurl or ""
-        entry = bibtex(book, address)
+        about, address = described(pathlib.Path(self.env.srcdir)), self.config.html_baseurl or ""
+        book = about["preferred-citation"]
+        entry = bibtex(book, about["version"], address)
         return [nodes.paragraph("", sentence(book, address)), nodes.literal_block(entry, entry, language="bibtex")]
 
 

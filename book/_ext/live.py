@@ -45,7 +45,8 @@ def shares(hint: str, caption: str, scores: dict[str, float]) -> dict:
 
 def stack(hint: str, *names: str) -> dict:
     """Below a figure: signal and gradient in many layers, as the gain of the weights is turned."""
-    return {"kind": "stack", "hint": hint, "names": names, "gain": 1, "computed": COMPUTED}
+    caption = "Signal and gradient by hidden layer, in powers of ten, as functions, weights and depth are chosen."
+    return {"kind": "stack", "hint": hint, "caption": caption, "names": names, "gain": 1, "computed": COMPUTED}
 
 
 ELEMENTS = {

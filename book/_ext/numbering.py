@@ -1,12 +1,20 @@
-"""Figures and tables that cells made get a number and an anchor; figures can be downloaded.
+"""Figures and tables that cells made get a number and an anchor, tables a caption; figures can be downloaded.
 
 Each number is a link to its own place, which `book.js` copies when it is clicked. The teacher's page lists the figures.
+What a table does not say of itself, the metadata of its cell may say (`"caption": "What is kept"`, or a list of them),
+and else the heading under which it stands.
 """
 
+import html
+import itertools
 import pathlib
 import re
+from collections.abc import Iterable, Iterator
 
 import collected
+from docutils import nodes
+from readable import is_section, text_of
+from sphinx_exercise.nodes import exercise_enumerable_node, exercise_node, solution_node
 
 from actlib.book import plain
 
@@ -21,17 +29,30 @@ DRAWN = re.compile(r'<figure class="act-figure" id="(?P<anchor>[\w-]+)">.*?(?P<s
 FOLDER = "figures"
 
 
-class Numbered:
-    """Gives the numbers of one page."""
+JUDGED = '<th scope="col">effect (95% interval)</th>'
+"""In the head of a table that says what was found of a claim."""
 
-    def __init__(self, chapter: str):
-        self._chapter, self._counts = chapter, {"Figure": 0, "Table": 0}
+
+class Numbered:
+    """Gives the numbers of one page.
+
+    Args:
+        chapter: What stands before each number.
+        captions: Of all tables of the page, in order, for those without a caption of their own.
+
+    Attributes:
+        names: Those given so far.
+    """
+
+    def __init__(self, chapter: str, captions: Iterable[str] = itertools.repeat("")):
+        self._chapter, self._counts, self._captions = chapter, {"Figure": 0, "Table": 0}, iter(captions)
+        self.names: list[str] = []
 
     def __call__(self, found: re.Match) -> str:
         """The figure, or the beginning of the table, with its number."""
         if found["table"]:
             anchor, name, link = self._next("Table")
-            head = f"{link} {found['head']}" if found["head"] else link
+            head = f"{link} {found['head'] or html.escape(next(self._captions))}".rstrip()
             return f'aria-label="{name}">{found["table"]} id="{anchor}"><caption>{head}</caption>'
         anchor, _, link = self._next("Figure")
         said = f"{link} {found['said']}" if found["said"] else link
@@ -41,14 +62,66 @@ class Numbered:
         self._counts[kind] += 1
         number = f"{self._chapter}{self._counts[kind]}"
         anchor = f"{kind.lower()}-{number.replace('.', '-')}"
-        return anchor, f"{kind} {number}", f'<a class="act-number-link" href="#{anchor}">{kind} {number}.</a>'
+        self.names.append(f"{kind} {number}")
+        copies = f'title="Copies the link to this {kind.lower()}"'
+        return anchor, self.names[-1], f'<a class="act-number-link" href="#{anchor}" {copies}>{kind} {number}.</a>'
+
+
+def prefix(env, page: str) -> str:
+    """What stands before the numbers of a page: that of its chapter, if it has one."""
+    return "".join(f"{part}." for part in env.toc_secnumbers.get(page, {}).get("", ()))
+
+
+def captions(document: nodes.document) -> Iterator[str]:
+    """What each table without a caption is about."""
+    told: dict[nodes.Node, Iterator[str]] = {}
+    for raw in document.findall(nodes.raw):
+        for found in PLACES.finditer(raw.astext()):
+            if found["table"] and not found["head"]:
+                yield next(_told(raw, told), "") or _heading(raw, found)
+
+
+def _told(raw: nodes.raw, told: dict[nodes.Node, Iterator[str]]) -> Iterator[str]:
+    """What the metadata of its cell say, of one table after the other."""
+    cell = next((node for node in _above(raw) if "cell_metadata" in node), None)
+    said = [] if cell is None else cell["cell_metadata"].get("caption", [])
+    return told.setdefault(cell, iter([said] if isinstance(said, str) else said))
+
+
+def _heading(raw: nodes.raw, found: re.Match) -> str:
+    """The heading above it, or that of the exercise; and whether it says what was found of a claim."""
+    place = next(node for node in _above(raw) if is_section(node) or isinstance(node, EXERCISES))
+    text = text_of(place[0])
+    if JUDGED not in found.string[found.end() :].partition("</thead>")[0]:
+        return text
+    if text[-1] in "?!":
+        return f"{text} Effect and verdict"
+    return f"{text} (effect and verdict)" if ": " in text else f"{text}: effect and verdict"
+
+
+EXERCISES = (exercise_node, exercise_enumerable_node, solution_node)
+
+
+def _above(node: nodes.Node) -> Iterator[nodes.Element]:
+    while (node := node.parent) is not None:
+        yield node
 
 
 def number(app, pagename, templatename, context, doctree) -> None:  # noqa: ARG001
     """Number what a page shows; chapters without a number give none."""
-    chapter = app.env.toc_secnumbers.get(pagename, {}).get("", ())
-    numbered = Numbered("".join(f"{part}." for part in chapter))
-    context["body"] = PLACES.sub(numbered, context.get("body", ""))
+    if doctree is not None:
+        numbered = Numbered(prefix(app.env, pagename), captions(doctree))
+        context["body"] = PLACES.sub(numbered, context.get("body", ""))
+
+
+def names(chapter: str, pages: Iterable[Iterable[str]]) -> Iterator[list[str]]:
+    """The numbers of what cells show, cell by cell, from the HTML of their outputs."""
+    numbered = Numbered(chapter)
+    for outputs in pages:
+        before = len(numbered.names)
+        for page in outputs:
+            PLACES.sub(numbered, page)
+        yield numbered.names[before:]
 
 
 def standalone(svg: str) -> str:

@@ -2,7 +2,8 @@
 
 The sources of the chapters are MyST, which only this site understands. From each a plain notebook is made, `notebooks/`
 beside the pages: its prose is Markdown that every front end has, links lead into the site, exercises have the numbers
-that they have there, solutions are folded, and outputs are what `actlib.book.plain` makes of the stored ones. Its first
+that they have there, so do headings and, in a line behind the cell that makes them, figures and tables; solutions are
+folded, and outputs are what `actlib.book.plain` makes of the stored ones. Its first
 code cell installs `actlib` where that is missing, from the wheel that is built here, too. `notebooks.zip` holds all of
 it. Prose is changed where MyST stands in it, and nowhere else; what is unknown here fails the build.
 """
@@ -21,9 +22,10 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import nbformat
+import numbering
 from packaging.requirements import Requirement
 from prose import Links, Prose, details, has_plain, is_notebook, unknown
 from sphinx.errors import ExtensionError
@@ -64,8 +66,9 @@ def converted(notebook: nbformat.NotebookNode, links: Links, setup: str) -> nbfo
         if cell.cell_type == "markdown":
             prose.parts(cell.source)
     prose.solution = ""
+    names = numbering.names(numbering.prefix(links.env, links.page), map(_pages, notebook.cells))
     cells, begun = [], set()
-    for index, cell in enumerate(notebook.cells):
+    for index, (cell, shown) in enumerate(zip(notebook.cells, names, strict=True)):
         if cell.cell_type == "markdown":
             coded = index + 1 < len(notebook.cells) and notebook.cells[index + 1].cell_type == "code"
             made = []
@@ -82,12 +85,25 @@ def converted(notebook: nbformat.NotebookNode, links: Links, setup: str) -> nbfo
             if not any(c.cell_type == "code" for c in cells):
                 cells.append(nbformat.v4.new_code_cell(setup, id="setup", metadata=copy.deepcopy(FOLDED)))
             cells.append(_code(cell, links.site, hidden=bool(prose.solution)))
+            if shown:
+                cells.append(_markdown(f"*Above: {_listed(shown)}.*", f"{cell.get('id', index)}-shown"))
         else:
             raise LookupError(f"plain notebooks have no cells of the kind {cell.cell_type!r}")
     metadata = {**notebook.metadata, "colab": {"provenance": []}}
     plain_notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
     nbformat.validate(plain_notebook)
     return plain_notebook
+
+
+def _pages(cell: nbformat.NotebookNode) -> Iterator[str]:
+    """The HTML of what a cell shows."""
+    for output in cell.get("outputs", ()):
+        if page := output.get("data", {}).get("text/html"):
+            yield page
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def _solution(exercise: str, text: str, begun: bool) -> str:
@@ -125,6 +141,7 @@ def plain_outputs(stored: Iterable[nbformat.NotebookNode], site: str) -> list[nb
 
 SETUP = """
 # @title Set up
+# If this notebook came alone: {alone}
 # Where actlib is missing, installs it here, with what the chapters import; a virtual environment keeps that to itself.
 # Nothing is replaced that this kernel has loaded, nor a PyTorch that is there. Figures and tables suit any notebook.
 import importlib.metadata
@@ -142,7 +159,8 @@ if importlib.util.find_spec("actlib") is None:
         source = f"{{SITE}}{folder}/{{WHEEL}}"
     else:
         raise ModuleNotFoundError(
-            f"actlib is missing: put {{WHEEL}} beside this notebook; it is in {folder}.zip, which the introduction has"
+            f"actlib is missing: unpack {folder}.zip, which the download menu of each chapter has (All chapters), and "
+            f"open this chapter there; or put {{WHEEL}}, which is in it, beside this notebook"
         )
     pins = [f"{{name}}=={{version}}" for module, (name, version) in PINS.items() if module not in sys.modules]
     kept = [name for module, (name, _) in PINS.items() if module in sys.modules]
@@ -154,7 +172,8 @@ if importlib.util.find_spec("actlib") is None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", *wanted]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
-        raise RuntimeError(f"pip could not install {{wanted}}: {{done.stderr[-2000:]}}")
+        instead = f"; {{SITE}}{folder}.zip has all that is needed besides PyPI" if SITE else ""
+        raise RuntimeError(f"pip could not install {{wanted}}: {{done.stderr[-2000:]}}{{instead}}")
     importlib.invalidate_caches()
 
 from actlib.book import plain
@@ -167,7 +186,9 @@ def setup_source(site: str, wheel: str) -> str:
     """Source of the first code cell."""
     pins = {module: (name, importlib.metadata.version(name)) for module, name in MATTER.items()}
     lines = "".join(f"    {json.dumps(k)}: {json.dumps(v)[1:-1].join('()')},\n" for k, v in pins.items())
-    source = SETUP.strip().format(site=site, wheel=wheel, pins=f"{{\n{lines}}}", folder=FOLDER)
+    where = f"is at {site}{FOLDER}.zip" if site else "the download menu of each chapter has (All chapters)"
+    alone = f"{FOLDER}.zip, which {where}, holds it with all that it needs besides PyPI."
+    source = SETUP.strip().format(site=site, wheel=wheel, pins=f"{{\n{lines}}}", folder=FOLDER, alone=alone)
     ast.parse(source)
     return source.replace("'", '"')
 
@@ -280,6 +301,11 @@ def offer(app, pagename, templatename, context, doctree) -> None:  # noqa: ARG00
             if button.get("label") == "download-source-button":
                 button["url"] = context["pathto"](f"{FOLDER}/{name}", 1)
                 button["tooltip"] = "Download notebook"
+                every = button | {"url": context["pathto"](f"{FOLDER}.zip", 1), "label": "download-chapters-button"}
+                every |= {"text": "All chapters (.zip)", "icon": "fas fa-box-archive"}
+                every |= {"tooltip": "Download all chapters as notebooks, with what running them takes"}
+                group["buttons"].insert(group["buttons"].index(button) + 1, every)
+                break
     repository = re.fullmatch(r"https://github\.com/(.+)", app.config.html_theme_options.get("repository_url", ""))
     if repository:
         colab = f"https://colab.research.google.com/github/{repository[1]}/blob/{BRANCH}/{name}"

@@ -17,6 +17,7 @@ from markdown_it.renderer import RendererHTML
 from mdit_py_plugins.anchors.index import slugify
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
+from readable import is_section
 from sphinx import addnodes
 
 CONTAINERS = {"grid", "grid-item", "tab-set", "container", "div"}
@@ -140,6 +141,12 @@ class Links:
         page = self.place(label)[0]
         return ".".join(map(str, self.env.toc_fignumbers[page][kind][label]))
 
+    def sections(self) -> list[str]:
+        """The numbers of the page's headings, in order; empty where there is none."""
+        numbers, document = self.env.toc_secnumbers.get(self.page, {}), self.env.get_doctree(self.page)
+        anchors = ["" if s.parent is document else f"#{s['ids'][0]}" for s in document.findall(is_section)]
+        return [".".join(map(str, numbers.get(anchor, ()))) for anchor in anchors]
+
     def equation(self, label: str) -> str:
         """Its number."""
         number = self.env.get_domain("math").get_equation_number_for(label)
@@ -161,6 +168,10 @@ class Links:
         works = [self.markdown(entry.children[-1]) for entry in tree.findall(nodes.citation)]
         return "\n".join(f"- {' '.join(work.split())}" for work in works)
 
+    def _references(self) -> str:
+        number = ".".join(map(str, self.env.toc_secnumbers.get(self.page, {}).get("#references", ())))
+        return f"#{fragment(numbered('References', number))}"
+
     def markdown(self, node: nodes.Node) -> str:
         """Of text with emphasis and links, as citations are."""
         if isinstance(node, nodes.Text):
@@ -171,7 +182,7 @@ class Links:
                 if "refuri" in node and re.match("https?:", node["refuri"]):
                     return f"[{inner}]({node['refuri']})"
                 anchor = node.get("refid") or node["refuri"].partition("#")[2]
-                return f"[{inner}]({self.address(self.page, anchor) if self.site else '#References'})"
+                return f"[{inner}]({self.address(self.page, anchor) if self.site else self._references()})"
             case nodes.emphasis():
                 return f"*{inner}*"
             case nodes.strong():
@@ -196,6 +207,8 @@ class Prose:
         self.solution = ""
         self.level = 1
         self._label = ""
+        self._numbers = links.sections()
+        self._count = 0
         self.roles: dict[str, Callable[[str], str]] = {
             "term": self._term,
             "ref": self._reference,
@@ -213,6 +226,8 @@ class Prose:
         }
         for source in cells:
             self._survey(source.split("\n"))
+        if self._count != len(self._numbers):
+            raise ValueError(f"the page has {len(self._numbers)} headings, but {self._count} were found in its source")
 
     def _survey(self, lines: list[str]) -> None:
         """Finds headings and what leads to them."""
@@ -230,10 +245,16 @@ class Prose:
                 label = target[1]
             elif not end and (heading := re.match(r"(#+) +(.*)", line)):
                 text = self._plain_text(heading[2])
-                self.headings[slugify(text)] = text
+                named = numbered(text, self._number())
+                self.headings[slugify(text)] = named
                 if label:
-                    self.headings[label] = text
+                    self.headings[label] = named
                 label = ""
+
+    def _number(self) -> str:
+        """That of the next heading; behind the last comes the first, since a page is gone through more than once."""
+        self._count += 1
+        return self._numbers[(self._count - 1) % len(self._numbers)] if self._numbers else ""
 
     def _plain_text(self, heading: str) -> str:
         text = re.sub(r"\{[\w:+-]+\}`([^`<]*?)(?: <[^`>]*>)?`", r"\1", heading)
@@ -320,9 +341,11 @@ class Prose:
         return "\n\n".join(done)
 
     def _heading(self, line: str) -> str:
-        """A heading, with an anchor if a link of the page leads to it: not all front ends make the same one of it."""
-        text = self._plain_text(line.lstrip("#"))
-        return f"{self._anchor(text)}{self._text(line)}"
+        """A heading with its number, and an anchor if a link of the page leads to it: front ends differ in theirs."""
+        number = self._number()
+        marks, _, text = line.partition(" ")
+        named = numbered(self._plain_text(text), number)
+        return f"{self._anchor(named)}{marks} {numbered(self._text(text.strip()), number)}"
 
     def _anchor(self, text: str) -> str:
         return f'<a id="{html.escape(text.replace(" ", "-"))}"></a>\n\n' if text in self.linked else ""
@@ -432,6 +455,11 @@ class Prose:
             kind = next(kind for kind, numbers in kinds.items() if label in numbers)
             title = f"{kind.capitalize()} {self.links.number(kind, label)}"
         return self._link(title, label)
+
+
+def numbered(heading: str, number: str) -> str:
+    """A heading behind its number, if it has one."""
+    return f"{number}. {heading}" if number else heading
 
 
 def quoted(text: str) -> str:

@@ -9,7 +9,7 @@ import json
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import npm
 from docutils import nodes
@@ -20,7 +20,15 @@ from sphinx.util import logging
 
 WEB = pathlib.Path(__file__).parents[1] / "_web"
 FOLDER = "search"
-NUMBER = re.compile(r"^[\d.]+\s+")
+
+SYNONYMS = (
+    ("slope", "derivative", "gradient"),
+    ("exceed", "above", "greater", "larger", "overshoot", ">"),
+    ("swish", "silu"),
+    ("sigmoid", "logistic"),
+    ("dead", "dies", "died", "die", "dying"),
+)
+"""Words that are looked for together, besides those that the glossary has as names of one thing."""
 
 
 def pinyin(chinese: str) -> list[str]:
@@ -61,6 +69,7 @@ class Collector:
                 self.terms |= dict.fromkeys(anchors, len(self.entries))
                 self.entries.append((names, chinese))
                 self._add(name, anchors[0], ", ".join(names), title, meaning, anchors[:1], [], "term")
+        kind = "object" if any(document.findall(addnodes.desc)) else "section"  # a reference explains little
         for section in document.findall(is_section):
             anchor = "" if section.parent is document else section["ids"][0]
             number = ".".join(map(str, numbers.get(f"#{anchor}" if anchor else "", ())))
@@ -70,7 +79,7 @@ class Collector:
             anchors = list(dict.fromkeys(r.get("refuri", "").rpartition("#")[2] for r in linked))
             subjects = [entry[1] for child in own for n in child.findall(addnodes.index) for entry in n["entries"]]
             text = " ".join(filter(None, (text_of(child, below=False) for child in own[1:])))
-            self._add(name, anchor, heading, "" if anchor == "" else title, text, anchors, subjects, "section")
+            self._add(name, anchor, heading, "" if anchor == "" else title, text, anchors, subjects, kind)
         for described in document.findall(addnodes.desc):
             signature = described[0]
             if signature.get("ids"):
@@ -83,16 +92,21 @@ class Collector:
         record = {"a": address, "t": title, "p": of, "s": text, "i": about, "g": terms}
         self.records.append(record | ({} if kind == "section" else {"k": kind}))
 
+    def synonyms(self) -> list[Sequence[str]]:
+        """Words of one meaning, each in one group."""
+        names = [[name.casefold() for name in names if re.fullmatch(r"[^\W\d_]+", name)] for names, _ in self.entries]
+        return [*SYNONYMS, *(group for group in names if len(group) > 1)]
+
     def script(self) -> str:
-        """The script: a call with the records and the terms."""
+        """The script: a call with the records, the terms and what means the same."""
         by_name = {name.casefold(): place for place, (names, _) in enumerate(self.entries) for name in names}
         for record in self.records:
             heads = [subject.split(",")[0].strip().casefold() for subject in record["i"]]
             record["h"] = sorted({by_name[head] for head in heads if head in by_name})
             record["g"] = list(dict.fromkeys(self.terms[anchor] for anchor in record["g"] if anchor in self.terms))
         terms = [[names, chinese, pinyin(chinese)] for names, chinese in self.entries]
-        data = json.dumps({"records": self.records, "terms": terms}, ensure_ascii=False, separators=(",", ":"))
-        return f"bookSearch.ready({data});\n"
+        data = {"records": self.records, "terms": terms, "synonyms": self.synonyms()}
+        return f"bookSearch.ready({json.dumps(data, ensure_ascii=False, separators=(',', ':'))});\n"
 
 
 def _is_term(node: nodes.Node) -> bool:

@@ -43,6 +43,23 @@ window.switchCode = () => {
     setCode(shown);
 };
 
+// A long page is folded into its parts; the one that a link leads into is open, and on paper all are.
+const parts = () => all("details.act-section");
+const lead = () => {
+    const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const part = place && (place.closest("details.act-section") ?? place.closest("section")?.querySelector(":scope > details.act-section"));
+    if (!part) return;
+    part.open = true;
+    requestAnimationFrame(() => place.scrollIntoView());
+};
+let folded = [];
+window.addEventListener("hashchange", lead);
+window.addEventListener("beforeprint", () => {
+    folded = parts().filter((part) => !part.open);
+    for (const part of folded) part.open = true;
+});
+window.addEventListener("afterprint", () => { for (const part of folded) part.open = false; });
+
 // What only some readers need is loaded when they do: the search at its field, the glossary at a term, curves that move.
 let searching, explaining, tapped;
 const search = () => { searching ??= load("search/minisearch.js").then(() => load("search/search.js")).then(() => load("search/records.js")); };
@@ -74,6 +91,8 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("DOMContentLoaded", () => {
+    for (const part of parts()) part.open = false;
+    lead();
     if (document.querySelector("details.hide")) setCode(kept() === "shown");
     if (document.getElementById("search-results")) search();
     if (document.querySelector(".act-movable")) load("explorer/curves.js");

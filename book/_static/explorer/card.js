@@ -19,12 +19,21 @@ for (const host of document.querySelectorAll(".act-live[data-live]")) {
     const about = JSON.parse(host.dataset.live);
     const make = { card, shares, stack: (...given) => stack(BY_NAME, ...given) }[about.kind];
     make(host, about);
+    if (about.kind === "stack") name(host, about.caption);
     host.append(h("p", { class: "act-hint" }, about.hint));
     // Every other part is a formula.
     if (about.computed) host.append(h("p", {}, ...about.computed.split("$").map((part, i) => (i % 2 ? math(part) : part))));
     if (about.link) host.append(about.link);
     replace(host.closest(".act-figure"), about.caption);
     delete host.dataset.live;
+}
+
+// What stands below a figure belongs to it, and says so.
+function name(host, caption) {
+    const number = host.previousElementSibling.querySelector(".act-number-link").textContent.replace(/\.$/, "");
+    host.append(h("p", { class: "act-caption" }, h("strong", {}, `${number}, continued.`), ` ${caption}`));
+    host.setAttribute("role", "group");
+    host.setAttribute("aria-label", `${number}, continued`);
 }
 
 // The stored picture is left to paper, and what its caption says too, where it speaks of the picture alone.
@@ -187,6 +196,7 @@ function shares(host, about) {
         const at = (x) => [x, ...scores.slice(1)];
         const curves = names.map((name, i) => ({
             name: `the share of ${name}`,
+            file: "softmax",
             label: `share of ${name}`,
             colour: ORDERS[i],
             evaluate: (x) => {

@@ -35,7 +35,8 @@ function read(hash) {
         if (/^[A-Za-z]\w{0,15}$/.test(name) && value && Math.abs(Number(value)) <= 1e6) own[name] = Number(value);
     }
     const beside = given.get("beside");
-    return [given.get("own") ?? "", own, BY_NAME.has(beside) ? beside : ""];
+    const [there] = numbers("ownat");
+    return [given.get("own") ?? "", own, BY_NAME.has(beside) ? beside : "", Math.abs(there) <= 1e6 ? there : 1];
 }
 
 let written = null;
@@ -58,6 +59,7 @@ function link() {
         const settings = Object.entries(typed.values).map(([name, value]) => `${name}:${short(value)}`);
         if (settings.length) parts.push(`with=${settings.join(",")}`);
         if (typed.beside) parts.push(`beside=${typed.beside}`);
+        if (typed.at !== 1) parts.push(`ownat=${short(typed.at)}`);
     }
     written = `#${parts.join("&")}`;
     history.replaceState(null, "", written);
@@ -78,6 +80,7 @@ function curve({ about, colour, values }) {
     const label = settings ? `${about.name} (${settings})` : about.name;
     return {
         name: label,
+        file: about.name,
         label,
         colour,
         evaluate: (x) => about.derivatives(x, ...values),
@@ -126,6 +129,7 @@ root.replaceChildren(
 );
 
 const plot = new Plot(figure, {
+    captioned: true,
     home: HOME,
     link,
     moved: (low, high) => {

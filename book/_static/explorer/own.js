@@ -46,6 +46,7 @@ export function start(root, changed, link) {
     const sliders = h("div", { class: "exp-parameters" });
     const isFile = location.protocol === "file:";
     const figure = h("div", { class: "exp-figure" });
+    const point = h("input", { type: "number", step: "any", id: "exp-own-x", oninput: () => typed() });
     const read = h("p", { class: "exp-values" });
     const beside = h(
         "select",
@@ -54,9 +55,10 @@ export function start(root, changed, link) {
         ...ACTIVATIONS.map(({ name }) => h("option", { value: name }, name)),
     );
     const choice = h("p", { class: "exp-beside" }, h("label", { for: "exp-beside" }, "Drawn over"), beside);
-    const drawing = h("div", { class: "exp-drawing", hidden: true }, sliders, choice, figure, read);
+    const at = h("p", { class: "exp-at" }, h("label", { for: "exp-own-x" }, "Values at x = "), point);
+    const drawing = h("div", { class: "exp-drawing", hidden: true }, sliders, choice, figure, at, read);
     const result = h("div", { class: "exp-result" });
-    const plot = new Plot(figure, { read: () => table(), moved: () => table(), link });
+    const plot = new Plot(figure, { captioned: true, read: () => [table(), changed()], moved: () => table(), link });
     const form = h(
         "form",
         {
@@ -145,7 +147,7 @@ export function start(root, changed, link) {
 
     // The function of the library lies below.
     function curves() {
-        const own = { name: "your formula", label: `f(x) = ${drawn.formula}`, colour: "--act-1", evaluate };
+        const own = { name: "your formula", file: "own", label: `f(x) = ${drawn.formula}`, colour: "--act-1", evaluate };
         const about = ACTIVATIONS.find(({ name }) => name === beside.value);
         if (!about) return [own];
         const values = about.parameters.map((p) => p.value);
@@ -166,7 +168,17 @@ export function start(root, changed, link) {
             const [value, slope, second] = curve.evaluate(plot.at).map((v) => number(v));
             return h("span", {}, swatch(curve.colour), ` ${curve.name}: f = ${value}, f′ = ${slope}, f″ = ${second}`);
         });
-        read.replaceChildren(h("span", {}, `At x = ${number(plot.at)}`), ...lines, ...apart());
+        if (document.activeElement !== point) point.value = plot.at;
+        read.replaceChildren(...lines, ...apart());
+    }
+
+    function typed() {
+        const x = point.valueAsNumber;
+        if (!(Math.abs(x) <= 1e6)) return;
+        plot.at = x;
+        plot.mark();
+        table();
+        changed();
     }
 
     // Where in the window the formula and the function below it are farthest apart.
@@ -353,10 +365,11 @@ export function start(root, changed, link) {
             if (!input.value || input.value.length > LIMITS.longest) return null;
             const names = drawn?.formula === input.value ? drawn.parameters : Object.keys(values);
             const given = Object.fromEntries(names.map((name) => [name, values[name]]));
-            return { formula: input.value, values: given, beside: beside.value };
+            return { formula: input.value, values: given, beside: beside.value, at: plot.at };
         },
-        set: (formula, given, other) => {
+        set: (formula, given, other, x) => {
             beside.value = other;
+            plot.at = x;
             input.value = formula.slice(0, LIMITS.longest);
             values = given;
             drawn = null;

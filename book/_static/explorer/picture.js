@@ -85,12 +85,13 @@ function ticks(low, high, most) {
     return found;
 }
 
-export async function save(svg, kind) {
+export async function save(svg, name) {
+    const kind = name.split(".").at(-1);
     const whole = new Blob([svg], { type: "image/svg+xml" });
     const blob = kind === "svg" ? whole : await painted(svg);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = `curves.${kind}`;
+    link.download = name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

@@ -17,10 +17,10 @@ const colourOf = ({ colour }, order) => (Array.isArray(colour) ? colour[order] :
 
 export class Plot {
     // host: where it is put; home: the window at first; moved: told of each new window; read: told of each new x; link:
-    // the address that shows the same again; heights: of the panels.
+    // the address that shows the same again; heights: of the panels; captioned: whether a line says what is shown.
     constructor(
         host,
-        { home = [-6, 6], moved = () => {}, read = () => {}, link = () => location.href, heights = HEIGHTS } = {},
+        { home = [-6, 6], moved = () => {}, read = () => {}, link = () => location.href, heights = HEIGHTS, captioned = false } = {},
     ) {
         Object.assign(this, { home, moved, read, heights, curves: [], shown: [0, 1, 2], panels: [], styles: [], at: 1 });
         [this.low, this.high] = home;
@@ -57,12 +57,13 @@ export class Plot {
         this.outputs = h(
             "div",
             { class: "exp-buttons exp-outputs", role: "group", "aria-label": "Take along" },
-            button("SVG", "Download as SVG", () => save(this.picture(), "svg")),
-            button("PNG", "Download as PNG", () => save(this.picture(), "png")),
+            button("SVG", "Download as SVG", () => save(this.picture(), this.file("svg"))),
+            button("PNG", "Download as PNG", () => save(this.picture(), this.file("png"))),
             copy,
         );
         this.together = h("p", { class: "exp-together", hidden: true });
-        host.append(this.area, this.together, h("div", { class: "exp-below" }, this.outputs, this.buttons));
+        this.caption = h("p", { class: "exp-caption", hidden: !captioned });
+        host.append(this.area, this.caption, this.together, h("div", { class: "exp-below" }, this.outputs, this.buttons));
         this.touches = new Map();
         new ResizeObserver(() => this.resize()).observe(this.area);
         new MutationObserver(() => this.rebuild()).observe(document.documentElement, {
@@ -72,7 +73,7 @@ export class Plot {
     }
 
     // curves: [{ name, label, colour, evaluate: x => [value, slope, second derivative] }]; a colour may be one for each
-    // panel.
+    // panel, and `file` what stands for the name in that of a file.
     show(curves, shown = this.shown) {
         const same =
             curves.length === this.curves.length &&
@@ -282,6 +283,12 @@ export class Plot {
         this.together.textContent = sentences.join(" ");
     }
 
+    // The name of a file with what is shown: silu-gelu-curves.svg.
+    file(kind) {
+        const names = new Set(this.curves.map(({ file, name }) => file ?? name));
+        return `${[...names, "curves"].join("-").replace(/[^\w-]+/g, "-")}.${kind}`;
+    }
+
     // An SVG of what is shown.
     picture() {
         const style = getComputedStyle(document.documentElement);
@@ -309,6 +316,8 @@ export class Plot {
     describe() {
         const what = this.shown.map((order) => NAMES[order]).join(", ");
         const names = this.curves.map((curve) => curve.label).join(", ") || "nothing";
+        const each = this.shown.map((order) => `${NAMES[order]} (${PRIMES[order]})`).join(", ");
+        this.caption.textContent = `${each[0].toUpperCase()}${each.slice(1)} of ${names}.`;
         const keys = "Left and right arrow move the point that is read, with Shift the window; plus and minus zoom, 0 resets.";
         this.area.setAttribute("aria-label", `Plot of ${names}: ${what}, x from ${number(this.low)} to ${number(this.high)}. ${keys}`);
     }
