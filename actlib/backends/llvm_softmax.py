@@ -1,7 +1,12 @@
 """Machine code for softmax, its logarithm, and the backward of both, row by row.
 
-What is summed over a row is summed in float64. Exponentials are kept in a row's room, so that each is computed once.
-Short rows lie side by side in vectors; what is summed over each is turned around in it.
+What is summed over a row is summed in float64, and for results in float32 all is computed in it. Exponentials are kept
+in a row's room, so that each is computed once. Short rows lie side by side in vectors; what is summed over each is
+turned around in it. Those of middle length are read once, into as many vectors as they need.
+
+A slope of softmax is p_i (g_i - m), m the mean of the gradients under p. Gradients are taken relative to that of the
+largest score, so that no digits are lost where its p is next to 1. Where the bracket is far smaller than the terms of m
+nevertheless, a row is computed once more, in pairs of float64 numbers.
 """
 
 import ctypes
@@ -866,7 +871,10 @@ def _exact_row(code: Code, logarithm: bool, kinds: Sequence[str], output: str, r
         at_one = (sums["top"] * rest - sums["others"]) / total
         alone = sums["tops"].high == 1
     else:
+        rest = sums["e"] - one
         mean = sums["eg"] / sums["e"]
+    undefined = (rest.high > 0.5) & (top == math.inf)
+    mean = Pair(where(undefined, math.nan, mean.high), mean.low)
 
     def finish(g, x, inside):
         e, is_top = weight(x, inside)
