@@ -46,7 +46,8 @@ window.switchCode = () => {
 // A long page is folded into its parts; the one that a link leads into is open, and on paper all are.
 const parts = () => all("details.act-section");
 const lead = () => {
-    const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!parts().length) return;
+    const place = document.getElementById(location.hash.slice(1)); // of Latin letters, as all of theirs are
     const part = place && (place.closest("details.act-section") ?? place.closest("section")?.querySelector(":scope > details.act-section"));
     if (!part) return;
     part.open = true;
