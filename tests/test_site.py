@@ -470,7 +470,7 @@ def test_long_page_is_folded_and_opens_where_a_link_leads(browser, address):
     with Visit(browser, page_of, viewport={"width": 1400, "height": 900}) as visit:
         page = visit.page
         open_ = page.locator("details.act-section[open]")
-        assert page.evaluate("document.querySelector('article').scrollHeight") < 12_000
+        page.wait_for_function("document.querySelector('article').scrollHeight < 12_000", timeout=5_000)
         assert (open_.count(), page.locator("details.act-section").count() > 20) == (0, True)
         page.locator(".act-parts a", has_text="3. ReLU").click()
         open_.first.wait_for()
