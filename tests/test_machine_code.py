@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import llvmlite.binding as llvm
+import mpmath
 import pytest
 import sympy as sp
 import torch
@@ -17,7 +18,7 @@ from torch.nn import functional
 
 import actlib
 from actlib import ACTIVATIONS, Elementwise, accuracy
-from actlib.backends import doubles, llvm_runner, llvm_softmax, machine_code, torch_runner
+from actlib.backends import doubles, llvm_runner, llvm_softmax, machine_code, rough, torch_runner
 from actlib.backends.vectors import BLOCK, PRIMITIVES
 from actlib.formula import source
 from actlib.formula.primitives import Phi, sigma
@@ -238,6 +239,27 @@ def test_phi_is_right_in_its_tail(numbers, most):
     kernel(len(made), 1, made.data_ptr(), distance.data_ptr(), factor.data_ptr())
     reference = accuracy.Reference(op.outputs[0], op.inputs, distance, factor)
     assert accuracy.ulp_error(made, *reference.value).max() <= most
+
+
+POWERS = {28: rough.EXP2[0], 34: rough.EXPM1[0], 40: rough.EXP2[1], 51: llvm_softmax.EXP2[1]}
+TAILS = {26.2: rough.PHI_TAIL[0], 37.9: rough.PHI_TAIL[1]}
+"""Polynomials, and quotients of two, by how many bits of what they stand for are right."""
+
+
+@pytest.mark.parametrize(("bits", "coefficients"), POWERS.items())
+def test_powers_of_two_have_the_bits_that_are_said(bits, coefficients):
+    with mpmath.workdps(30):
+        for f in mpmath.linspace(-0.5, 0.5, 201):
+            power = 1 + f * mpmath.polyval(coefficients[::-1], f)
+            assert abs(power / mpmath.power(2, f) - 1) < mpmath.mpf(2) ** -bits
+
+
+@pytest.mark.parametrize(("bits", "quotient"), TAILS.items())
+def test_tails_have_the_bits_that_are_said(bits, quotient):
+    with mpmath.workdps(30):
+        for a in mpmath.linspace(0, rough.FARTHEST, 401):
+            above, below = (mpmath.polyval(coefficients[::-1], a) for coefficients in quotient)
+            assert abs(above / below / (mpmath.ncdf(-a) * mpmath.exp(a**2 / 2)) - 1) < mpmath.mpf(2) ** -bits
 
 
 class TestRoughNumbers:

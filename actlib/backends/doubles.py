@@ -128,7 +128,7 @@ def _twice_atanh(s: Double) -> Double:
     return fma(polynomial(z, ATANH) * z, s, s * 2)
 
 
-def _log1p(x: Double) -> Double:
+def log1p(x: Double) -> Double:
     """log(1 + x), for a finite x >= 0."""
     y = x + 1
     return _log(y) + (x - (y - 1)) / y  # with what was lost when 1 was added
@@ -192,7 +192,7 @@ def cosh(x):
 def asinh(x):
     a = absolute(x)
     b = where(a > vectors.BEYOND, vectors.BEYOND, a)
-    near = _log1p(b + b * b / (sqrt(fma(b, b, 1)) + 1))
+    near = log1p(b + b * b / (sqrt(fma(b, b, 1)) + 1))
     return signed(where(a > vectors.BEYOND, log(a) + math.log(2), near), x)
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from actlib.backends import doubles, pairs
+from actlib.backends import doubles, pairs, rough
 from actlib.backends.calls import SHARE, Launch
 from actlib.backends.doubles import moved_up, polynomial
 from actlib.backends.llvm_runner import DTYPES, Kernel
@@ -31,7 +31,6 @@ from actlib.backends.vectors import (
     DOUBLES,
     FLOATS,
     LANES,
-    LONGS,
     STORED,
     Code,
     Double,
@@ -207,18 +206,15 @@ def kernel_source(logarithm: bool, kinds: Sequence[str], output: str, form: int 
 
 
 EXP2 = (
-    (
-        *(0.6931471838168062, 0.24022650920783067, 0.05550400375438197, 0.00961805691882418),
-        *(0.0013341950895686577, 0.00015461367878681848, 1.3359859934310536e-05),
-    ),
+    rough.EXPM1[0],
     (
         *(0.6931471805599516, 0.24022650695910472, 0.05550410866434658, 0.00961812910738071, 0.0013333558246481098),
         *(0.00015403530800826788, 1.5252647748448719e-05, 1.3215235629158134e-06, 1.0210506509439332e-07),
         7.1117598389906916e-09,
     ),
 )
-"""2^f = 1 + f q(f), |f| at most 1/2, q with these coefficients, lowest first: minimax in the relative error. The first
-are right to 32 bits, as values need, the second to 51: where the terms of a slope cancel, some of them go."""
+"""2^f = 1 + f q(f), as in `rough`. The first are right to 34 bits, for values, the second to 51: where the terms of a
+slope cancel, some of them go."""
 
 NEAR = 2.0**-19
 """What is this much smaller than the terms that it is the sum of has digits enough: exponentials have 45 bits, and half
@@ -305,7 +301,7 @@ class _Recipe:
         rest = where((rest > 0.5) & (top == math.inf), math.nan, rest)
         if not self.backward and self.logarithm:
             rest = where(rest < NOTHING, 0, rest)
-            return {"log": log1p(rest.to(Vector)) if self.wide is Vector else _log1p(rest)}
+            return {"log": log1p(rest.to(Vector)) if self.wide is Vector else doubles.log1p(rest)}
         inverse = 1 / (rest + 1)
         if not self.backward:
             return {"inverse": inverse.to(self.wide)}
@@ -350,19 +346,8 @@ LOWEST = -700.0
 
 def _decay(x: Double, coefficients: Sequence[float]) -> Double:
     """exp(x) for x <= 0, but no less than that of `LOWEST`."""
-    code, x = x.code, where(x < LOWEST, LOWEST, x)
-    shift = 1.5 * 2**52  # what is added to it gets rounded to a whole number, which its last bits show
-    shifted = fma(x, 1 / math.log(2), shift)
-    f = fma(x, 1 / math.log(2), shift - shifted)
-    power = bits_of(fma(f, polynomial(f, coefficients), 1))
-    n = moved_up(code, bits_of(shifted))
-    return Double(code, code.add(f"bitcast {LONGS} {code.add(f'add {LONGS} {power}, {n}')} to {DOUBLES}"))
-
-
-def _log1p(x: Double) -> Double:
-    """log(1 + x), for a finite x >= 0."""
-    y = x + 1
-    return doubles.log(y) + (x - (y - 1)) / y  # with what was lost when 1 was added
+    f, shifted = rough.reduced(where(x < LOWEST, LOWEST, x))
+    return rough.times_power(fma(f, polynomial(f, coefficients), 1), moved_up(x.code, bits_of(shifted)))
 
 
 def _each(function: Callable, *arguments: Sequence) -> list:
@@ -849,7 +834,7 @@ def _exact_row(code: Code, logarithm: bool, kinds: Sequence[str], output: str, r
         return Pair(g.to(Double)) if logarithm else pairs.sum_of(g.to(Double), -at_top)
 
     names = ("rest", "tops", "others", "top") if logarithm else ("e", "eg")
-    rooms = pairs.in_turn(code, names)
+    rooms = pairs.rooms(code, names)
 
     def gather(g, x, inside):
         e, is_top = weight(x, inside)

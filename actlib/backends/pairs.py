@@ -137,7 +137,7 @@ def _turned(value: Double, lanes: str) -> Double:
     return Double(code, code.add(f"shufflevector {both}, <{LANES} x i32> <{lanes}>"))
 
 
-def in_turn(code: Code, names: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+def rooms(code: Code, names: tuple[str, ...]) -> dict[str, tuple[str, str]]:
     """Room for sums in pairs, which loops change: the addresses of both parts."""
     return {name: tuple(code.variable(DOUBLES, repeated("double", "0.0")) for _ in range(2)) for name in names}
 

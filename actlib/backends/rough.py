@@ -64,7 +64,7 @@ PHI_TAIL = (
         ),
     ),
 )
-"""Phi(-a) exp(a^2 / 2) as a quotient of two polynomials, likewise, to a = `FARTHEST`: to 26 bits and to 38."""
+"""Phi(-a) exp(a^2 / 2) as a quotient of two polynomials, likewise, to a = `FARTHEST`: to 26 bits and to nearly 38."""
 
 FARTHEST = 24.0
 """Beyond it Phi(-a) is 0 in float32, even when it is multiplied by two numbers of any size."""
@@ -121,20 +121,30 @@ def _wide_polynomial(x: Double, coefficients: Sequence[float]) -> Double:
     return terms[0]
 
 
-def _parts(x: Double, factor: float = 1, powers: Sequence[Sequence[float]] = EXP2) -> tuple[Double, str]:
-    """Of factor x = (n + f) log 2, |f| at most 1/2 and n from -1022 to 1023: 2^f - 1, and n where an exponent is."""
-    code = x.code
+def reduced(x: Double, factor: float = 1) -> tuple[Double, Double]:
+    """Of factor x = (n + f) log 2, |f| at most 1/2: f, and a number in whose last bits n is."""
     shift = 1.5 * 2**52  # what is added to it gets rounded to a whole number, which its last bits show
     shifted = fma(x, factor / math.log(2), shift)
-    f = fma(x, factor / math.log(2), -(shifted - shift))
+    return fma(x, factor / math.log(2), -(shifted - shift)), shifted
+
+
+def times_power(value: Double, n: str) -> Double:
+    """A number from 1/2 to 2, times 2^n, given n where an exponent is; n from -1022 to 1023."""
+    code = value.code
+    return Double(code, code.add(f"bitcast {LONGS} {code.add(f'add {LONGS} {bits_of(value)}, {n}')} to {value.kind}"))
+
+
+def _parts(x: Double, factor: float = 1, powers: Sequence[Sequence[float]] = EXP2) -> tuple[Double, str]:
+    """Of factor x = (n + f) log 2, |f| at most 1/2 and n from -1022 to 1023: 2^f - 1, and n where an exponent is."""
+    code, (f, shifted) = x.code, reduced(x, factor)
     q = _wide_polynomial(f, powers[1]) if code.many else polynomial(f, powers[0])
     return f * q, moved_up(code, bits_of(shifted))
 
 
 def _power(x: Double, factor: float = 1) -> Double:
     """exp(factor x), where that is a normal number."""
-    code, (m, n) = x.code, _parts(x, factor)
-    return Double(code, code.add(f"bitcast {LONGS} {code.add(f'add {LONGS} {bits_of(m + 1)}, {n}')} to {x.kind}"))
+    m, n = _parts(x, factor)
+    return times_power(m + 1, n)
 
 
 def _is_noted(x: Double) -> bool:
