@@ -35,7 +35,7 @@ def tally(page: str) -> str:
     counts = collections.Counter(style for styles in found for style in (styles if said else styles[:1]))
     words = {verdict.style: verdict.value for verdict in Verdict}
     told = [
-        f'<span class="{style}"><span aria-hidden="true">{mark}</span> {counts[style]}'
+        f'<span class="{style}" title="{words[style]}"><span aria-hidden="true">{mark}</span> {counts[style]}'
         f'<span class="visually-hidden"> {words[style]}</span></span>'
         for style, mark in plain.MARKS.items()
         if counts[style]
