@@ -318,9 +318,7 @@ class Elementwise(Differentiable):
                     )
                     results = operation(*arguments)
                     return [results] if len(self._like) == 1 else list(results)
-            if x.is_cpu and not (llvm_runner() and x.dtype in llvm_runner().DTYPES):
-                compute = torch.float64  # no kernel, no fused steps: next to zeros float32 would lose too much
-            compute = self._wide_enough(compute, x)
+            compute = self._wide_enough(plain_compute_dtype(x), x)
             in_memory = torch_runner.resolved(arguments)
             if in_memory is not None:
                 return self._run(in_memory)
@@ -467,6 +465,16 @@ def _has_triton() -> bool:
 def llvm_runner() -> ModuleType | None:
     """The runner of machine code for the CPU; None where llvmlite does not serve."""
     return LLVMLITE.load("actlib.backends.llvm_runner")
+
+
+def plain_compute_dtype(like: Tensor) -> torch.dtype:
+    """The type in which torch's operations compute; on a CPU without kernels, and so without fused steps, float64.
+
+    Next to zeros float32 would lose too much there.
+    """
+    if like.is_cpu and not (llvm_runner() and like.dtype in llvm_runner().DTYPES):
+        return torch.float64
+    return torch_runner.compute_dtype(like.dtype)
 
 
 def runs_kernels(arguments: Sequence[Tensor | float]) -> bool:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from formulas import ELEMENTWISE, every_elementwise
+from formulas import ELEMENTWISE, every_elementwise, of_machine_code
 
 from actlib import ACTIVATIONS, accuracy
 from actlib.accuracy import Worst
@@ -41,6 +41,7 @@ def test_within_an_ulp_and_as_exact_as_torch(name):
         assert ours.error <= max(theirs.error, AS_GOOD)
 
 
+@of_machine_code
 @every_kept
 def test_errors_come_out_again(name):
     activation, kept = ACTIVATIONS[name], KEPT[name].errors["actlib"]
@@ -68,6 +69,7 @@ def test_what_is_kept_is_read_again(tmp_path):
     assert "torch" in kept["tanh"].machine
 
 
+@of_machine_code
 @every_elementwise
 def test_digest_is_of_what_is_called(activation, monkeypatch):
     """The kernels that it names are those that value and slopes run."""

@@ -83,6 +83,7 @@ main(["relu", "--elements", "256", "--rounds", "2", "--no-compile", "--device", 
 
 
 def test_works_in_a_locale_that_knows_ascii_alone(tmp_path):
+    pytest.importorskip("matplotlib", reason="of what the book needs, too")
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-c", PLAIN, str(tmp_path)]
     run = subprocess.run(command, cwd=ROOT, env=os.environ | plain, capture_output=True, encoding="utf-8", check=False)

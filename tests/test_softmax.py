@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
+from formulas import of_machine_code
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -601,6 +602,7 @@ GRADIENTS = {
 }
 
 
+@of_machine_code
 @pytest.mark.skipif(DEVICE == "cuda", reason="of machine code for the CPU")
 @pytest.mark.parametrize("length", LENGTHS)
 @both
@@ -612,6 +614,7 @@ def test_every_value_and_slope_in_float32_is_within_an_ulp(function, torchs, len
             assert max(row_errors(function, scores(shape), gradients(shape))) <= accuracy.SINGLE_BAR
 
 
+@of_machine_code
 @pytest.mark.skipif(DEVICE == "cuda", reason="of machine code for the CPU")
 @pytest.mark.parametrize("length", [3, 17, 129])
 def test_slopes_next_to_0_are_within_an_ulp(length):

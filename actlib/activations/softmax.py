@@ -375,7 +375,7 @@ class _Operation(_OfRows):
             in_memory = torch_runner.resolved(tensors)
             if in_memory is not None:
                 return self.run(dim, mask, *in_memory)
-        return self.in_plain_torch(dim, mask, tensors)
+        return self.in_plain_torch(dim, mask, tensors, elementwise.plain_compute_dtype(x))
 
     def run_kernel(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
         """Computes the result by the Triton kernel, whatever the device."""
@@ -383,11 +383,13 @@ class _Operation(_OfRows):
 
         return softmax_kernels.run(self.logarithm, dim, mask, tensors)
 
-    def in_plain_torch(self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
+    def in_plain_torch(
+        self, dim: int, mask: Tensor | None, tensors: Sequence[Tensor], compute: torch.dtype | None = None
+    ) -> Tensor:
         """Computes the result by torch's own operations, on any tensors."""
         x = tensors[-1]
         torch_runner.check_names(x)
-        tensors = [t.to(torch_runner.compute_dtype(x.dtype)) for t in tensors]
+        tensors = [t.to(compute or torch_runner.compute_dtype(x.dtype)) for t in tensors]
         function = lambda *ts: self._masked(mask, ts, lambda *ts: self.function(*ts, dim))
         result = torch_runner.served(function, tensors, x)
         return result.to(x.dtype).contiguous()
