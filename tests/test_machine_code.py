@@ -18,7 +18,7 @@ from torch.nn import functional
 
 import actlib
 from actlib import ACTIVATIONS, Elementwise, accuracy
-from actlib.backends import doubles, llvm_runner, llvm_softmax, machine_code, rough, torch_runner
+from actlib.backends import calls, doubles, llvm_runner, llvm_softmax, machine_code, rough, torch_runner
 from actlib.backends.vectors import BLOCK, PRIMITIVES
 from actlib.formula import source
 from actlib.formula.primitives import Phi, sigma
@@ -162,8 +162,9 @@ def on_every_processor(kernel, out, call):
     if not llvm.get_host_cpu_features().get("avx512bw"):
         pytest.skip("this processor lacks AVX-512")
     results = []
+    source, *rest = kernel
     for cpu, features in PROCESSORS.items():
-        call(llvm_runner.Kernel(*kernel, cpu, features), out.fill_(7).data_ptr())
+        call(llvm_runner.Kernel(lambda: source, *rest, cpu, features), out.fill_(7).data_ptr())
         results.append(out.clone())
     assert torch.equal(*(r.isnan() for r in results))
     bits = torch.int32 if out.dtype == torch.float32 else torch.int16
@@ -453,6 +454,78 @@ def test_threads_do_everything_once_in_even_shares(count, threads):
     assert (done == 1).all()
 
 
+class TestLargeResults:
+    """They are written past the caches, and are the same."""
+
+    @pytest.fixture
+    def small_is_large(self, monkeypatch):
+        """From so many bytes on results are large, in these tests."""
+        monkeypatch.setitem(calls._NAMES, "MANY", 0)
+        monkeypatch.setattr(llvm_runner, "KERNELS", {})
+        asked = []
+        chosen = llvm_runner.Kernel.for_results
+
+        def watched(kernel, *results):
+            made = chosen(kernel, *results)
+            asked.append(made is not kernel)
+            return made
+
+        monkeypatch.setattr(llvm_runner.Kernel, "for_results", watched)
+
+        def choose(size):
+            monkeypatch.setattr(llvm_runner, "LARGE", size)
+            return asked
+
+        return choose
+
+    @every_elementwise
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+    def test_value_and_slopes(self, activation, dtype, small_is_large, threads):  # noqa: ARG002
+        given = [torch.randn(SHARE + BLOCK).mul(9).to(dtype).requires_grad_() for _ in activation.inputs]
+        made = []
+        for size in (1 << 60, 0):
+            asked = small_is_large(size)
+            asked.clear()
+            value = activation.function(*given)
+            made.append((value, *torch.autograd.grad(value.sum(), given)))
+            assert asked == [size == 0] * len(asked)
+            assert len(asked) > 0
+        for through, past in zip(*made, strict=True):
+            assert torch.equal(through, past)
+
+    @pytest.mark.parametrize("length", [10, 16, 64, 96, 100, 160, 1024, 1056, 1000])
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+    @pytest.mark.parametrize("function", [actlib.softmax, actlib.log_softmax])
+    def test_rows(self, function, dtype, length, small_is_large, threads):  # noqa: ARG002
+        x = torch.randn(2 * SHARE // length, length).to(dtype).requires_grad_()
+        g = torch.randn(2 * SHARE // length, length).to(dtype)
+        made = []
+        for size in (1 << 60, 0):
+            asked = small_is_large(size)
+            asked.clear()
+            value = function(x, -1)
+            made.append((value, *torch.autograd.grad(value, x, g)))
+            of_lines = length > 16 and length % BLOCK == 0  # else not every row begins with a line
+            assert asked == ([size == 0] * 2 if of_lines else [])
+        for through, past in zip(*made, strict=True):
+            assert torch.equal(through, past)
+
+    @pytest.mark.parametrize(("count", "shift"), [(SHARE + 1, 0), (SHARE + BLOCK, 1)], ids=["in part", "off a line"])
+    def test_what_does_not_fill_whole_lines_goes_through_the_caches(self, count, shift, small_is_large):
+        small_is_large(0)
+        memory = torch.empty(count + shift)
+        kernel = llvm_runner.make("f", "def f(x):\n    return -x\n", ("float32",), ("float32",))
+        assert kernel.for_results(memory[shift:]) is kernel
+
+    def test_only_these_writes_change(self):
+        text = llvm_runner.kernel_source("f", "def f(x):\n    return sigma(x)\n", ("float32",), ("float32",), "rough")
+        past = llvm_runner.past_caches(text)
+        assert 2 <= past.count("!nontemporal") < text.count("store ")
+        assert past.count("store ") == text.count("store ")
+        with pytest.raises(ValueError, match="no block"):
+            llvm_runner.past_caches("define void @span() {\n  ret void\n}\n")
+
+
 class TestKeptOnDisk:
     """Machine code of this process or of another."""
 
@@ -473,8 +546,9 @@ class TestKeptOnDisk:
     def result(self, **more):
         """What a new kernel makes of some numbers."""
         given, made = torch.linspace(-5, 5, 100), torch.empty(100)
-        text = llvm_runner.kernel_source("f", "def f(x):\n    return sigma(x)\n", ("float32",), ("float32",), "rough")
-        llvm_runner.Kernel(text, "QQ", 64, **more)(100, 1, made.data_ptr(), given.data_ptr())
+        of = "f", "def f(x):\n    return sigma(x)\n", ("float32",), ("float32",), "rough"
+        kernel = llvm_runner.Kernel(lambda: llvm_runner.kernel_source(*of), "QQ", 64, **more)
+        kernel(100, 1, made.data_ptr(), given.data_ptr())
         return made
 
     def test_it_is_compiled_once(self, folder):

@@ -256,7 +256,7 @@ class Kernel:
     """A compiled module, which shares its work out among the threads in which torch computes.
 
     Args:
-        source: What `Code.function` gave.
+        source: Writes what `Code.function` gives.
         fields: The arguments that follow the number of things to do: "Q" for an address, "d" for a number.
         unit: Each thread but the last does a multiple of so many.
         cpu: LLVM's name of a processor; this one, if none is given.
@@ -267,9 +267,10 @@ class Kernel:
         whole: Does all of them in this thread, given these bytes.
     """
 
-    def __init__(self, source: str, fields: str, unit: int, cpu: str = "", features: str = ""):
+    def __init__(self, source: Callable[[], str], fields: str, unit: int, cpu: str = "", features: str = ""):
+        self._made_of = source, fields, unit, cpu, features
         cpu, features = (cpu, features) if cpu else (llvm.get_host_cpu_name(), _FEATURES.flatten())
-        text = source + _SHARE.format(less=unit - 1, unit=unit) + (_MEMBER if _TEAM else "")
+        text = source() + _SHARE.format(less=unit - 1, unit=unit) + (_MEMBER if _TEAM else "")
         code = machine_code.kept((text, cpu, features), lambda: _compiled(text, cpu, features))
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(cpu, features))  # owns the code
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
@@ -293,6 +294,54 @@ class Kernel:
             _TEAM(self._member, data, threads, 0)
         else:
             list(_pool(threads, os.getpid()).map(lambda thread: self._share(data, thread, threads), range(threads)))
+
+    def for_results(self, *results: Tensor) -> "Kernel":
+        """The kernel to write whole blocks into these with: where they are large, one that writes past the caches."""
+        fits = all(
+            r.numel() * r.element_size() >= LARGE and r.numel() % BLOCK == 0 and r.data_ptr() % LINE == 0
+            for r in results
+        )
+        return self._past_caches if fits else self
+
+    @functools.cached_property
+    def _past_caches(self) -> "Kernel":
+        source, *rest = self._made_of
+        return Kernel(lambda: past_caches(source()), *rest)
+
+
+LARGE = 1 << 23
+"""Bytes from which results are written past the caches. These would not hold them until somebody reads them, and what
+is written by way of a cache is read from memory first."""
+
+LINE = 64
+"""Bytes that caches and memory exchange at a time."""
+
+
+def past_caches(text: str) -> str:
+    """A kernel that does the same, but writes whole blocks of results past the caches.
+
+    Args:
+        text: What `Code.function` gave.
+
+    Returns:
+        A module likewise; addresses of results must be multiples of `LINE`, and so must what each thread and each row
+        begins with.
+    """
+    store = re.compile(rf"store <{LANES} x (\w+)> (\S+), ptr (\S+), align [24]$", re.MULTILINE)
+
+    def written(found):
+        kind, value, place = found.groups()
+        size = LANES * SIZES.get(kind, 4)
+        return f"store <{LANES} x {kind}> {value}, ptr {place}, align {size}, !nontemporal !0"
+
+    text, count = store.subn(written, text)
+    if not count:
+        raise ValueError("the kernel writes no block")
+    # With nothing to be fetched for them, processors see for themselves what comes next.
+    text = re.sub(r"^ *call void @llvm\.prefetch\..*\n", "", text, flags=re.MULTILINE)
+    # Others see what was written so only after a fence.
+    text = re.sub(r"ret void\n\}$", "fence seq_cst\n  ret void\n}", text, count=1, flags=re.MULTILINE)
+    return f"{text}!0 = !{{i32 1}}\n"
 
 
 def _machine(cpu: str, features: str) -> llvm.TargetMachine:
@@ -393,7 +442,9 @@ def make(name: str, source: str, kinds: tuple[str, ...], outputs: tuple[str, ...
     kernel = KERNELS.get(key)
     if kernel is None:
         fields = "Q" * len(outputs) + "".join("d" if kind == NUMBER else "Q" for kind in kinds)
-        kernel = KERNELS[key] = Kernel(kernel_source(name, source, kinds, outputs, numbers), fields, unit=64)
+        kernel = KERNELS[key] = Kernel(
+            functools.partial(kernel_source, name, source, kinds, outputs, numbers), fields, unit=64
+        )
     return kernel
 
 
@@ -426,7 +477,7 @@ def run(
         given.append(address(argument) if isinstance(argument, Tensor) else argument)
     kernel = _made(name, source, tuple(kinds), tuple(dtypes), kernels, numbers)
     threads = min(torch.get_num_threads(), 1 + count // SHARE)
-    kernel(count, threads, *[out.data_ptr() for out in outputs], *given)
+    kernel.for_results(*outputs)(count, threads, *[out.data_ptr() for out in outputs], *given)
     return outputs
 
 
@@ -540,13 +591,14 @@ def make_packed(
     key = (name, source, kinds, outputs, numbers, at, interleaved)
     kernel = KERNELS.get(key)
     if kernel is None:
-        text = kernel_source(name, source, kinds, outputs, numbers, at if interleaved else None)
+        of_tensors = functools.partial(kernel_source, name, source, kinds, outputs, numbers)
         fields = ["Q"] * len(outputs) + ["d" if kind == NUMBER else "Q" for kind in kinds]
         if interleaved:  # two tensors have one address
             del fields[len(outputs) + at], fields[1 : len(outputs)]
+            write = functools.partial(of_tensors, at)
         else:
-            text, fields = by_rows(text, kinds, outputs, at), [*fields, "Q"]
-        kernel = KERNELS[key] = Kernel(text, "".join(fields), unit=64 if interleaved else 1)
+            write, fields = lambda: by_rows(of_tensors(), kinds, outputs, at), [*fields, "Q"]
+        kernel = KERNELS[key] = Kernel(write, "".join(fields), unit=64 if interleaved else 1)
     return kernel
 
 

@@ -110,6 +110,8 @@ def _run(kernel: Kernel, more: tuple[int, ...], length: int, out: Tensor, tensor
     rows = count // length
     threads = min(torch.get_num_threads(), rows, 1 + count // SHARE)
     room = torch.empty(threads * (length + BLOCK), dtype=torch.float64, device="cpu")
+    if length > SHORT and length % BLOCK == 0:
+        kernel = kernel.for_results(out)
     kernel(rows, threads, length, out.data_ptr(), *[address(t) for t in tensors], room.data_ptr(), *more)
 
 
@@ -142,7 +144,8 @@ def _form(length: int) -> int:
 def _kernel(logarithm: bool, kinds: tuple[str, ...], output: str, form: int) -> tuple[Kernel, tuple[int, ...]]:
     """A kernel, and what its data end with."""
     more = (_exact(logarithm, kinds, output).place,) if is_watched(kinds, output) else ()
-    kernel = Kernel(kernel_source(logarithm, kinds, output, form), "Q" * (len(kinds) + 3 + len(more)), unit=1)
+    source = functools.partial(kernel_source, logarithm, kinds, output, form)
+    kernel = Kernel(source, "Q" * (len(kinds) + 3 + len(more)), unit=1)
     return kernel, more
 
 
@@ -157,7 +160,7 @@ class _Exact(Kernel):
 
 @functools.cache
 def _exact(logarithm: bool, kinds: tuple[str, ...], output: str) -> _Exact:
-    return _Exact(exact_source(logarithm, kinds, output), "Q" * (len(kinds) + 2), unit=1)
+    return _Exact(functools.partial(exact_source, logarithm, kinds, output), "Q" * (len(kinds) + 2), unit=1)
 
 
 def is_watched(kinds: Sequence[str], output: str) -> bool:
@@ -501,14 +504,14 @@ def _keep(code: Code, values: Sequence[Vector], at: str) -> None:
     for number, value in enumerate(values):
         place = code.add(f"getelementptr {value.element}, ptr %room, i64 {at}")
         place = code.add(f"getelementptr {value.kind}, ptr {place}, i64 {number}")
-        code.lines.append(f"store {value.kind} {value.name}, ptr {place}, align 4")
+        code.lines.append(f"store {value.kind} {value.name}, ptr {place}, align 8")
 
 
 def _kept(code: Code, vector: type[Vector], at: str) -> list[Vector]:
     """Reads it."""
     place = code.add(f"getelementptr {vector.element}, ptr %room, i64 {at}")
     places = [code.add(f"getelementptr {vector.kind}, ptr {place}, i64 {number}") for number in range(2)]
-    return [vector(code, code.add(f"load {vector.kind}, ptr {place}, align 4")) for place in places]
+    return [vector(code, code.add(f"load {vector.kind}, ptr {place}, align 8")) for place in places]
 
 
 def _once_more(recipe: _Recipe, where_lost: Mask, compute: Callable[[], None]) -> None:
