@@ -526,6 +526,77 @@ class TestLargeResults:
             llvm_runner.past_caches("define void @span() {\n  ret void\n}\n")
 
 
+class TestLongRows:
+    """Threads share them, and give what one thread gives."""
+
+    @pytest.fixture
+    def shared(self, monkeypatch):
+        """Lengths of the rows that were shared."""
+        lengths = []
+        share = llvm_softmax._share_rows
+        monkeypatch.setattr(llvm_softmax, "_share_rows", lambda *given: (lengths.append(given[1]), share(*given)))
+        return lengths
+
+    @pytest.mark.parametrize(
+        "length", [2 * llvm_softmax.PIECE, 3 * llvm_softmax.PIECE - 5, 3 * llvm_softmax.PIECE + 40]
+    )
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+    @pytest.mark.parametrize("function", [actlib.softmax, actlib.log_softmax])
+    def test_bits_do_not_depend_on_threads(self, function, dtype, length, shared):
+        x, g = torch.randn(2, 2, length).mul(5).to(dtype)
+        x.requires_grad_()
+        made = []
+        for threads in (1, 2, 3, 4):
+            torch.set_num_threads(threads)
+            value = function(x, -1)
+            made.append((value, *torch.autograd.grad(value, x, g)))
+            assert shared == ([length, length] if threads > len(x) else [])
+            shared.clear()
+        torch.set_num_threads(1)
+        for others in made[1:]:
+            for one, other in zip(made[0], others, strict=True):
+                assert torch.equal(one, other)
+        exact = (torch.log_softmax if function is actlib.log_softmax else torch.softmax)(x.double(), -1)
+        torch.testing.assert_close(made[0][0].double(), exact, rtol=torch.finfo(dtype).eps, atol=1e-7)
+        slope = torch.autograd.grad(exact, x, g.double())[0].double()
+        size = slope.abs().amax() * torch.finfo(dtype).eps
+        torch.testing.assert_close(
+            made[0][1].double(), slope.to(dtype).double(), rtol=torch.finfo(dtype).eps, atol=size
+        )
+
+    @pytest.mark.parametrize("at", [0, 70000, -1])
+    @pytest.mark.parametrize("value", [math.inf, math.nan, -math.inf])
+    def test_of_what_is_no_number(self, at, value, shared):
+        x = torch.randn(1, 100_001)
+        x[0, at] = value
+        torch.set_num_threads(2)
+        made = actlib.softmax(x, -1), actlib.log_softmax(x, -1)
+        assert shared == [100_001] * 2
+        torch.set_num_threads(1)
+        for some, alone in zip(made, (actlib.softmax(x, -1), actlib.log_softmax(x, -1)), strict=True):
+            assert torch.equal(some.nan_to_num(7), alone.nan_to_num(7))
+            assert some.isnan().any() == (not value < math.inf and value != math.inf)
+
+    def test_longest_ones_are_shared_in_any_case(self, shared):
+        x = torch.randn(3, llvm_softmax.LONGEST + 1)
+        made = actlib.softmax(x, -1)
+        assert shared == [llvm_softmax.LONGEST + 1]
+        torch.testing.assert_close(made, torch.softmax(x, -1))
+
+    def test_a_row_in_which_digits_are_lost_is_computed_once_more(self, shared):
+        """Equal gradients but for one, and scores: a slope is 2^-40 of the terms of the mean."""
+        length = 100_000
+        x, g = torch.zeros(1, length), torch.full((1, length), 1.0)
+        g[0, 0] = 1 + 2.0**-20
+        torch.set_num_threads(2)
+        y = actlib.softmax(x.requires_grad_(), -1)
+        (slope,) = torch.autograd.grad(y, x, g)
+        torch.set_num_threads(1)
+        assert shared == [length] * 2
+        expected = -(2.0**-20) / length**2
+        assert abs(slope[0, 1].item() / expected - 1) < 2**-23
+
+
 class TestKeptOnDisk:
     """Machine code of this process or of another."""
 

@@ -48,6 +48,7 @@ from actlib.backends.vectors import (
 )
 
 INFINITY = "0x7FF0000000000000"
+LOWEST_OF_ALL, ZEROS = repeated("float", "0xFFF0000000000000"), repeated("float", "0.0")
 
 
 @unseen
@@ -71,12 +72,7 @@ def run(logarithm: bool, dim: int, tensors: Sequence[Tensor]) -> Tensor:
         rows = [t.detach().reshape(-1, length, inner).transpose(1, 2) for t in tensors]
         return out.copy_(run(logarithm, 2, rows).transpose(1, 2).reshape(x.shape))
     tensors = [t if t.is_contiguous() else t.detach().contiguous() for t in tensors]
-    _run(
-        *_kernel(logarithm, tuple(DTYPES[t.dtype] for t in tensors), DTYPES[out.dtype], _form(length)),
-        length,
-        out,
-        tensors,
-    )
+    _run((logarithm, tuple(DTYPES[t.dtype] for t in tensors), DTYPES[out.dtype]), length, out, tensors)
     return out
 
 
@@ -87,32 +83,61 @@ def launch_of(logarithm: bool, inputs: int, dtype: torch.dtype) -> Launch | None
     """
     if dtype not in DTYPES:
         return None
-    of_rows = functools.partial(_kernel, logarithm, (DTYPES[dtype],) * inputs, DTYPES[dtype])
+    what = logarithm, (DTYPES[dtype],) * inputs, DTYPES[dtype]
 
     def launch(dim, mask, *tensors):  # noqa: ARG001
         x = tensors[-1]
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
         count, length = x.numel(), x.shape[-1]
-        kernel, more = of_rows(_form(length))
         if length <= ROOM and count < SHARE:
+            kernel, more = _kernel(*what, _form(length))
             places = [t.data_ptr() or address(t) for t in tensors]
             kernel.whole(kernel.pack(count // length, length, out.data_ptr(), *places, _ROOM.address, *more))
         else:
-            _run(kernel, more, length, out, tensors)
+            _run(what, length, out, tensors)
         return out
 
     return launch
 
 
-def _run(kernel: Kernel, more: tuple[int, ...], length: int, out: Tensor, tensors: Sequence[Tensor]) -> None:
-    """Runs a kernel on dense tensors, whose rows have the length."""
+def _run(what: tuple[bool, tuple[str, ...], str], length: int, out: Tensor, tensors: Sequence[Tensor]) -> None:
+    """Runs a kernel on dense tensors, whose rows have the length. `what` is as `_kernel` takes it."""
     count = out.numel()
-    rows = count // length
-    threads = min(torch.get_num_threads(), rows, 1 + count // SHARE)
+    rows, most = count // length, torch.get_num_threads()
+    if length > LONGEST or (rows < most and length >= 2 * PIECE):
+        _share_rows(what, length, most, out, tensors)
+        return
+    kernel, more = _kernel(*what, _form(length))
+    threads = min(most, rows, 1 + count // SHARE)
     room = torch.empty(threads * (length + BLOCK), dtype=torch.float64, device="cpu")
     if length > SHORT and length % BLOCK == 0:
         kernel = kernel.for_results(out)
     kernel(rows, threads, length, out.data_ptr(), *[address(t) for t in tensors], room.data_ptr(), *more)
+
+
+def _share_rows(what: tuple, length: int, most: int, out: Tensor, tensors: Sequence[Tensor]) -> None:
+    """Runs kernels on one row after the other, each of which all threads share."""
+    kernels = [_kernel(*what, step)[0] for step in STEPS]
+    places = [(t.element_size(), address(t)) for t in tensors]
+    pieces = -(-length // PIECE)
+    state = torch.empty(pieces, _State.SIZE // 8, dtype=torch.float64, device="cpu")
+    for first in range(0, out.numel(), length):
+        given = [out.data_ptr() + first * out.element_size(), *(start + first * size for size, start in places)]
+        for kernel in kernels:
+            kernel(pieces, min(most, pieces), length, *given, state.data_ptr())
+        if is_watched(*what[1:]) and (state[:, _State.LEAST // 8 :] < 0).any():
+            _exact(*what)(1, 1, length, *given)
+
+
+PIECE = SHARE
+"""A long row is summed up in pieces of so many numbers, and their sums are added up in turn, so that it does not matter
+how many threads share it."""
+
+LONGEST = 8 * PIECE
+"""Longer rows have no room for their exponentials that stays in a cache, and are shared in any case."""
+
+STEPS = GREATEST, SUMS, RESULTS = -1, -2, -3
+"""Forms of kernels that do one of three things with pieces of one row; each needs what the one before has found."""
 
 
 ROOM = 1 << 12
@@ -142,9 +167,11 @@ def _form(length: int) -> int:
 
 @functools.cache
 def _kernel(logarithm: bool, kinds: tuple[str, ...], output: str, form: int) -> tuple[Kernel, tuple[int, ...]]:
-    """A kernel, and what its data end with."""
-    more = (_exact(logarithm, kinds, output).place,) if is_watched(kinds, output) else ()
+    """A kernel, and what its data end with where it takes whole rows."""
     source = functools.partial(kernel_source, logarithm, kinds, output, form)
+    if form in STEPS:
+        return Kernel(source, "Q" * (len(kinds) + 3), unit=1), ()
+    more = (_exact(logarithm, kinds, output).place,) if is_watched(kinds, output) else ()
     kernel = Kernel(source, "Q" * (len(kinds) + 3 + len(more)), unit=1)
     return kernel, more
 
@@ -176,12 +203,13 @@ def kernel_source(logarithm: bool, kinds: Sequence[str], output: str, form: int 
         kinds: Type of the elements of x; or, for backward, of the upstream gradient and x.
         output: Type of the elements of the result.
         form: The length of all rows, if it is at most `SHORT`; up to `MIDDLE` the next multiple of `LANES`; 0 for rows
-            of any length.
+            of any length; one of `STEPS` for pieces of one row.
 
     Returns:
         A module as `Code.function` describes it; `data` holds the number of rows, their length, and the addresses of
         the results, of gradients (for backward), of scores, of room for the float64 numbers of one row and a block
-        more for each thread, and, if `is_watched`, of what `exact_source` gives.
+        more for each thread, and, if `is_watched`, of what `exact_source` gives. For a step it holds the number of
+        pieces, and the room is for what is found of each of them, see `_State`.
     """
     code = Code()
     names = ["x"] if len(kinds) == 1 else ["g", "x"]
@@ -189,6 +217,9 @@ def kernel_source(logarithm: bool, kinds: Sequence[str], output: str, form: int 
     code.lines.append(f"%length = add i64 0, {code.field(1, 'i64')}")
     for number, name in enumerate(("out", *names, "rooms"), 2):
         code.lines.append(f"%{name} = getelementptr i8, ptr {code.field(number, 'ptr')}, i64 0")
+    if form in STEPS:
+        _LongRow(recipe, "0", keeps=False).of_pieces(form, "%rooms")
+        return code.function()
     if recipe.watched:
         code.lines.append(f"%exact = getelementptr i8, ptr {code.field(len(names) + 4, 'ptr')}, i64 0")
     if 0 < form <= SHORT:
@@ -202,7 +233,7 @@ def kernel_source(logarithm: bool, kinds: Sequence[str], output: str, form: int 
             if form:
                 _middle_row(recipe, first, form // LANES)
             else:
-                _long_row(recipe, first)
+                _LongRow(recipe, first, keeps=True).at_once()
 
         code.loop(code.add("sub i64 %end, %begin"), 1, body)
     return code.function()
@@ -219,12 +250,15 @@ EXP2 = (
 """2^f = 1 + f q(f), as in `rough`. The first are right to 34 bits, for values, the second to 51: where the terms of a
 slope cancel, some of them go."""
 
-NEAR = 2.0**-19
-"""What is this much smaller than the terms that it is the sum of has digits enough: exponentials have 45 bits, and half
+NEAR = 2.0**-24
+"""What is this much smaller than the terms that it is the sum of has digits enough: exponentials have 50 bits, and half
 an ulp of float32 is worth 25."""
 
-STEP = 2.0**-32
-"""The same for each number of a row: 1/32 of a rounding to float64, since so many sums are made at once."""
+STEP = 2.0**-27
+"""The same for each rounding to float64 on the way from a term to the sum of a row."""
+
+OVER_LANES = 24
+"""So many at most where vectors are added up, up to `MIDDLE` numbers, and then their lanes."""
 
 SCALE = 2.0**-6
 """What gradients are multiplied by, where sums are in float32: the largest ones have sums, too."""
@@ -261,7 +295,7 @@ class _Recipe:
 
     def exponential(self, distance: Vector) -> Vector:
         """Its exp; 1 for the largest score."""
-        return decay(distance) if self.wide is Vector else _decay(distance, EXP2[self.backward])
+        return decay(distance) if self.wide is Vector else _decay(distance, exact=self.backward)
 
     def moved(self, g: Vector, at_top: Vector) -> Vector:
         """A gradient, scaled; of softmax less that of the largest score, whose slope sees the others alone."""
@@ -347,10 +381,17 @@ LOWEST = -700.0
 """An exponent of e below which nothing is told apart."""
 
 
-def _decay(x: Double, coefficients: Sequence[float]) -> Double:
-    """exp(x) for x <= 0, but no less than that of `LOWEST`."""
-    f, shifted = rough.reduced(where(x < LOWEST, LOWEST, x))
-    return rough.times_power(fma(f, polynomial(f, coefficients), 1), moved_up(x.code, bits_of(shifted)))
+PER_LOG_2 = 1.4426950408889634, 2.0355273740931033e-17
+"""1 / log 2 in two parts."""
+
+
+def _decay(x: Double, *, exact: bool) -> Double:
+    """exp(x) for x <= 0, but no less than that of `LOWEST`; right to 34 bits, or to 50."""
+    x = where(x < LOWEST, LOWEST, x)
+    f, shifted = rough.reduced(x)
+    if exact:
+        f = fma(x, PER_LOG_2[1], f)
+    return rough.times_power(fma(f, polynomial(f, EXP2[exact]), 1), moved_up(x.code, bits_of(shifted)))
 
 
 def _each(function: Callable, *arguments: Sequence) -> list:
@@ -363,7 +404,7 @@ def _each(function: Callable, *arguments: Sequence) -> list:
     return made
 
 
-def _in_vectors(recipe: _Recipe, rows: "_Turns | _OneRow", x: list[Vector], g: list[Vector] | None, length: int):
+def _in_vectors(recipe: _Recipe, rows: "_Turns | _OneRow", x: list[Vector], g: list[Vector] | None):
     """The results, for rows that are at hand in vectors; and in which lanes of each these have too few digits."""
     top = rows.largest(x)
     at_top = rows.at_largest(x, g, top) if recipe.backward and not recipe.logarithm else top
@@ -373,114 +414,244 @@ def _in_vectors(recipe: _Recipe, rows: "_Turns | _OneRow", x: list[Vector], g: l
     terms = _each(recipe.terms, es, gs)
     names = recipe.names()
     sums = {name: rows.total([t[name] for t in terms]) for name in names}
-    share = NEAR + STEP * (length + 8 * LANES)
+    share = NEAR + STEP * OVER_LANES
     close = lambda top, *values: recipe.constants(top, dict(zip(names, values, strict=True)), share)
     constants = _each(close, top, *sums.values())
     made, above = zip(*map(recipe.result, ds, es, gs, constants), strict=True)
     return [m.to(Vector) for m in made], [a < 0 for a in above] if recipe.watched else []
 
 
-def _long_row(recipe: _Recipe, first: str) -> None:
-    """Passes over the row from a place on: its largest score, its exponentials and their sums, the results."""
-    code, kinds = recipe.code, recipe.kinds
-    whole = code.add(f"and i64 %length, {-BLOCK}")
-    left_over = code.add(f"sub i64 %length, {whole}")
-    has_part = code.add(f"icmp ne i64 {left_over}, 0")
-    block = Memory(code, recipe.stored)
-    part = Memory(code, recipe.stored, code.add(f"trunc i64 {left_over} to i32"))
+class _LongRow:
+    """Passes over a row: its largest score, its exponentials and their sums, the results.
 
-    def everywhere(body: Callable[[str, Memory], None], *totals: "_Sum") -> None:
-        """Writes what is done to each block of the row; the last one may be inside of it in part."""
+    Args:
+        recipe: What is computed.
+        first: The place of its first element.
+        keeps: Whether exponentials are kept in the row's room, and not computed twice.
+    """
+
+    def __init__(self, recipe: _Recipe, first: str, *, keeps: bool):
+        code = recipe.code
+        self.recipe, self.code, self.first = recipe, code, first
+        self.at_largest = recipe.backward and not recipe.logarithm
+        self.weighs = recipe.backward or not recipe.logarithm
+        self.keeps = keeps and self.weighs
+        self.largest = [code.variable(FLOATS, LOWEST_OF_ALL) for _ in range(2)]
+        self.there = [code.variable(FLOATS, ZEROS) for _ in range(2)]
+        self.totals = {name: _Sum(code, recipe.wide) for name in recipe.names()}
+        self.least = code.variable(DOUBLES, repeated("double", INFINITY)) if recipe.watched else ""
+
+    def at_once(self) -> None:
+        """All passes."""
+        code = self.code
+
+        def in_pieces(do):
+            code.loop("%length", PIECE, do)
+
+        def gather(start):
+            self.gather(start)
+            for total in self.totals.values():
+                total.add_piece(total.end_piece())
+
+        in_pieces(self.compare)
+        self.find_top()
+        in_pieces(gather)
+        self.close()
+        in_pieces(self.finish)
+        if self.recipe.watched:
+            lost = Double(code, code.add(f"load {DOUBLES}, ptr {self.least}")) < 0
+            _once_more(self.recipe, lost, lambda: _exactly(self.recipe, self.first))
+
+    def of_pieces(self, step: int, place: str) -> None:
+        """One of the passes over some of the pieces, given the address of what has been found of all."""
+        code, state = self.code, _State(self, place)
+        pieces = code.field(0, "i64")
+        if step != GREATEST:
+            code.loop(pieces, 1, state.compare)
+            self.find_top()
+        if step == RESULTS:
+            code.loop(pieces, 1, state.gather)
+            self.close()
+
+        def body(at):
+            piece = code.add(f"add i64 %begin, {at}")
+            start = code.add(f"mul i64 {piece}, {PIECE}")
+            if step == GREATEST:
+                for held, kept in zip(self.largest, self.there, strict=True):
+                    code.lines.append(f"store {FLOATS} {LOWEST_OF_ALL}, ptr {held}")
+                    code.lines.append(f"store {FLOATS} {ZEROS}, ptr {kept}")
+                self.compare(start)
+                state.keep_greatest(piece)
+            elif step == SUMS:
+                self.gather(start)
+                state.keep_sums(piece)
+            else:
+                if self.recipe.watched:
+                    code.lines.append(f"store {DOUBLES} {repeated('double', INFINITY)}, ptr {self.least}")
+                self.finish(start)
+                if self.recipe.watched:
+                    state.keep_least(piece)
+
+        code.loop(code.add("sub i64 %end, %begin"), 1, body)
+
+    def _everywhere(self, start: str, body: Callable[[str, Memory], None], *totals: "_Sum") -> None:
+        """Writes what is done to each block of a piece; the last one may be inside of it in part."""
+        code = self.code
+        size = code.add(f"call i64 @llvm.umin.i64(i64 {code.add(f'sub i64 %length, {start}')}, i64 {PIECE})")
+        whole = code.add(f"and i64 {size}, {-BLOCK}")
+        left_over = code.add(f"sub i64 {size}, {whole}")
+        block = Memory(code, self.recipe.stored)
 
         def inner(at):
+            at = code.add(f"add i64 {start}, {at}")
             body(at, block)
             if totals:
-                _settle(code, at, totals)
+                _settle(code, at, FEW[self.recipe.wide], totals)
 
         code.loop(whole, BLOCK, inner)
         inside, after = code.name(), code.name()
+        has_part = code.add(f"icmp ne i64 {left_over}, 0")
         code.lines += [f"br i1 {has_part}, label %{inside}, label %{after}", f"{inside}:"]
-        body(whole, part)
+        part = Memory(code, self.recipe.stored, code.add(f"trunc i64 {left_over} to i32"))
+        body(code.add(f"add i64 {start}, {whole}"), part)
         code.lines += [f"br label %{after}", f"{after}:"]
 
-    def place(at):
-        return code.add(f"add i64 {first}, {at}")
+    def _place(self, at: str) -> str:
+        return self.code.add(f"add i64 {self.first}, {at}")
 
-    def scores(at, memory):
-        return memory.load(kinds["x"], "%x", place(at), -math.inf)
+    def _scores(self, at: str, memory: Memory) -> list[Vector]:
+        return memory.load(self.recipe.kinds["x"], "%x", self._place(at), -math.inf)
 
-    def gradients(at, memory):
-        return memory.load(kinds["g"], "%g", place(at)) if recipe.backward else [None, None]
+    def _gradients(self, at: str, memory: Memory) -> list[Vector]:
+        return memory.load(self.recipe.kinds["g"], "%g", self._place(at))
 
-    # The largest score; NaN is not larger than any, but makes the sum NaN.
-    at_largest = recipe.backward and not recipe.logarithm
-    lowest, zero = repeated("float", "0xFFF0000000000000"), repeated("float", "0.0")
-    largest = [code.variable(FLOATS, lowest) for _ in range(2)]
-    there = [code.variable(FLOATS, zero) for _ in range(2)]
+    def _moved(self, at: str, memory: Memory) -> list[Vector | None]:
+        if not self.recipe.backward:
+            return [None, None]
+        return [self.recipe.moved(g, self.at_top) for g in self._gradients(at, memory)]
 
-    def compare(at, memory):
-        gs = gradients(at, memory) if at_largest else [None, None]
-        for x, g, held, kept in zip(scores(at, memory), gs, largest, there, strict=True):
-            top = _read(code, held)
-            code.lines.append(f"store {FLOATS} {where(x > top, x, top).name}, ptr {held}")
-            if at_largest:
-                code.lines.append(f"store {FLOATS} {where(x > top, g, _read(code, kept)).name}, ptr {kept}")
+    def compare(self, start: str) -> None:
+        """Of a piece, the largest score so far; NaN is not larger than any, but makes the sum NaN."""
 
-    everywhere(compare)
-    one, other = (_read(code, held) for held in largest)
-    higher = where(one > other, one, other)
-    top = _highest(higher)
-    at_top = top
-    if at_largest:
-        at_top = _of_highest(higher, where(one > other, *(_read(code, kept) for kept in there)), top)
+        def body(at, memory):
+            gs = self._gradients(at, memory) if self.at_largest else [None, None]
+            self.note_larger(self._scores(at, memory), gs)
 
-    def weights(at, memory):
-        ds = [recipe.distance(x, top) for x in scores(at, memory)]
-        return ds, [recipe.exponential(d) for d in ds]
+        self._everywhere(start, body)
 
-    def moved(at, memory):
-        return [recipe.moved(g, at_top) for g in gradients(at, memory)] if recipe.backward else [None, None]
+    def note_larger(self, scores: Sequence[Vector], others: Sequence[Vector | None]) -> None:
+        """Takes scores that are larger than those so far, and of others what is at their places."""
+        for x, g, held, kept in zip(scores, others, self.largest, self.there, strict=True):
+            top = _read(self.code, held)
+            self.code.lines.append(f"store {FLOATS} {where(x > top, x, top).name}, ptr {held}")
+            if self.at_largest:
+                higher = where(x > top, g, _read(self.code, kept))
+                self.code.lines.append(f"store {FLOATS} {higher.name}, ptr {kept}")
 
-    keeps = recipe.backward or not recipe.logarithm
-    names = recipe.names()
-    totals = {name: _Sum(code, recipe.wide) for name in names}
+    def find_top(self) -> None:
+        """The largest score of all, and the gradient there."""
+        one, other = (_read(self.code, held) for held in self.largest)
+        higher = where(one > other, one, other)
+        self.at_top = self.top = _highest(higher)
+        if self.at_largest:
+            there = where(one > other, *(_read(self.code, kept) for kept in self.there))
+            self.at_top = _of_highest(higher, there, self.top)
 
-    def gather(at, memory):
-        for name, kind in (*kinds.items(), ("out", recipe.output)):  # here, where there is most to compute
-            memory.fetch(kind, f"%{name}", place(at), to_write=name == "out")
-        _, es = weights(at, memory)
-        if keeps:
-            _keep(code, es, at)
-        one, other = (recipe.terms(e, g) for e, g in zip(es, moved(at, memory), strict=True))
-        for name, total in totals.items():
-            total.add(one[name], other[name])
+    def gather(self, start: str) -> None:
+        """Of a piece, the exponentials and the sums."""
+        recipe, code = self.recipe, self.code
 
-    everywhere(gather, *(totals.values() if recipe.wide is Vector else ()))
-    length = Double(code, spread(code, "double", code.add("uitofp i64 %length to double")))
-    share = fma(length, STEP, NEAR + STEP * 8 * LANES)
-    constants = recipe.constants(top, {name: total.value() for name, total in totals.items()}, share)
-    least = code.variable(DOUBLES, repeated("double", INFINITY)) if recipe.watched else ""
+        def body(at, memory):
+            for name, kind in (*recipe.kinds.items(), ("out", recipe.output)):  # here, where there is most to compute
+                memory.fetch(kind, f"%{name}", self._place(at), to_write=name == "out")
+            es = [recipe.exponential(recipe.distance(x, self.top)) for x in self._scores(at, memory)]
+            if self.keeps:
+                _keep(code, es, at)
+            one, other = (recipe.terms(e, g) for e, g in zip(es, self._moved(at, memory), strict=True))
+            for name, total in self.totals.items():
+                total.add(one[name], other[name])
 
-    def finish(at, memory):
-        if keeps:
-            ds, es = [None, None], _kept(code, recipe.wide, at)
-        else:
-            ds, es = [recipe.distance(x, top) for x in scores(at, memory)], [None, None]
-        made, above = zip(
-            *(recipe.result(*given, constants) for given in zip(ds, es, moved(at, memory), strict=True)), strict=True
-        )
-        memory.store([m.to(Vector) for m in made], recipe.output, "%out", place(at))
-        if recipe.watched:
-            if memory.inside:
-                above = [where(inside, a, math.inf) for inside, a in zip(memory.inside, above, strict=True)]
-            lowest = Double(code, code.add(f"load {DOUBLES}, ptr {least}"))
-            for a in above:
-                lowest = where(a < lowest, a, lowest)
-            code.lines.append(f"store {DOUBLES} {lowest.name}, ptr {least}")
+        self._everywhere(start, body, *self.totals.values())
 
-    everywhere(finish)
-    if recipe.watched:
-        _once_more(recipe, Double(code, code.add(f"load {DOUBLES}, ptr {least}")) < 0, lambda: _exactly(recipe, first))
+    def close(self) -> None:
+        """What results need of the sums."""
+        length = Double(self.code, spread(self.code, "double", self.code.add("uitofp i64 %length to double")))
+        few = FEW[self.recipe.wide]
+        share = fma(length, STEP / PIECE, NEAR + STEP * (1 + few // BLOCK + PIECE // few + OVER_LANES))
+        sums = {name: total.value() for name, total in self.totals.items()}
+        self.constants = self.recipe.constants(self.top, sums, share)
+
+    def finish(self, start: str) -> None:
+        """Of a piece, the results."""
+        recipe, code = self.recipe, self.code
+
+        def body(at, memory):
+            if self.keeps:
+                ds, es = [None, None], _kept(code, recipe.wide, at)
+            else:
+                ds = [recipe.distance(x, self.top) for x in self._scores(at, memory)]
+                es = [recipe.exponential(d) if self.weighs else None for d in ds]
+            given = zip(ds, es, self._moved(at, memory), strict=True)
+            made, above = zip(*(recipe.result(*some, self.constants) for some in given), strict=True)
+            memory.store([m.to(Vector) for m in made], recipe.output, "%out", self._place(at))
+            if recipe.watched:
+                if memory.inside:
+                    above = [where(inside, a, math.inf) for inside, a in zip(memory.inside, above, strict=True)]
+                lowest = Double(code, code.add(f"load {DOUBLES}, ptr {self.least}"))
+                for a in above:
+                    lowest = where(a < lowest, a, lowest)
+                code.lines.append(f"store {DOUBLES} {lowest.name}, ptr {self.least}")
+
+        self._everywhere(start, body)
+
+
+class _State:
+    """What has been found of each piece of a row that threads share.
+
+    Args:
+        row: The row.
+        start: The address of all of it.
+    """
+
+    SUMS, LEAST, SIZE = 256, 1024, 1152
+    """Bytes from which sums lie, after the largest scores and the gradients there, and the least; and those of all."""
+
+    def __init__(self, row: _LongRow, start: str):
+        self.row, self.code, self.start = row, row.code, start
+
+    def _part(self, piece: str, offset: int) -> str:
+        at = self.code.add(f"add i64 {self.code.add(f'mul i64 {piece}, {self.SIZE}')}, {offset}")
+        return self.code.add(f"getelementptr i8, ptr {self.start}, i64 {at}")
+
+    def _keep(self, vector: Vector, piece: str, offset: int) -> None:
+        self.code.lines.append(f"store {vector.kind} {vector.name}, ptr {self._part(piece, offset)}, align 8")
+
+    def _kept(self, vector: type[Vector], piece: str, offset: int) -> Vector:
+        return vector(self.code, self.code.add(f"load {vector.kind}, ptr {self._part(piece, offset)}, align 8"))
+
+    def keep_greatest(self, piece: str) -> None:
+        """Keeps the largest scores of a piece."""
+        for number, place in enumerate([*self.row.largest, *self.row.there]):
+            self._keep(_read(self.code, place), piece, 64 * number)
+
+    def compare(self, piece: str) -> None:
+        """Notes those that were kept."""
+        scores = [self._kept(Vector, piece, 64 * number) for number in range(2)]
+        self.row.note_larger(scores, [self._kept(Vector, piece, 64 * number) for number in (2, 3)])
+
+    def keep_sums(self, piece: str) -> None:
+        """Keeps the sums of a piece."""
+        for number, total in enumerate(self.row.totals.values()):
+            self._keep(total.end_piece(), piece, self.SUMS + 128 * number)
+
+    def gather(self, piece: str) -> None:
+        """Adds those that were kept."""
+        for number, total in enumerate(self.row.totals.values()):
+            total.add_piece(self._kept(Double, piece, self.SUMS + 128 * number))
+
+    def keep_least(self, piece: str) -> None:
+        """Keeps how far results of a piece are above the least size."""
+        self._keep(Double(self.code, self.code.add(f"load {DOUBLES}, ptr {self.row.least}")), piece, self.LEAST)
 
 
 def _read(code: Code, place: str) -> Vector:
@@ -567,7 +738,7 @@ def _middle_row(recipe: _Recipe, first: str, count: int) -> None:
             given[name] += memory.load(kind, f"%{name}", place)
         memory.fetch(recipe.output, "%out", place, to_write=True)
     rows = _OneRow(code, fresh)
-    made, lost = _in_vectors(recipe, rows, given["x"], given.get("g"), count * LANES)
+    made, lost = _in_vectors(recipe, rows, given["x"], given.get("g"))
     for place, memory in pieces:
         many = 2 if memory is block else 1
         memory.store(made[:many], recipe.output, "%out", place)
@@ -633,7 +804,7 @@ def _short_rows(recipe: _Recipe, length: int) -> None:
             memory.fetch(kind, f"%{name}", place, to_write=name == "out")
         given = {name: memory.load(kind, f"%{name}", place) for name, kind in recipe.kinds.items()}
         rows = _Turns(code, length, memory.pairs)
-        made, lost = _in_vectors(recipe, rows, given["x"], given.get("g"), length)
+        made, lost = _in_vectors(recipe, rows, given["x"], given.get("g"))
         memory.store(made, recipe.output, "%out", place)
         if lost:
             whole = Memory(code, recipe.stored, code.add(f"trunc i64 {numbers} to i32")).inside
@@ -714,43 +885,54 @@ class _Turns:
 
 
 class _Sum:
-    """A sum over a row: of few numbers in float32, and of these sums in float64; or all of it in float64."""
+    """A sum over a row: of few numbers in their type, of these sums over a piece, and of all pieces, in float64."""
 
     def __init__(self, code: Code, vector: type[Vector]):
-        self.code = code
-        self._few = code.variable(FLOATS, "zeroinitializer") if vector is Vector else ""
-        self._all = code.variable(DOUBLES, "zeroinitializer")
+        self.code, self._vector = code, vector
+        self._few = code.variable(vector.kind, "zeroinitializer")
+        self._all, self._total = (code.variable(DOUBLES, "zeroinitializer") for _ in range(2))
 
     def add(self, one: Vector, other: Vector) -> None:
         """Adds the numbers of a block."""
-        kind, place = (FLOATS, self._few) if self._few else (DOUBLES, self._all)
-        so_far = type(one)(self.code, self.code.add(f"load {kind}, ptr {place}"))
-        self.code.lines.append(f"store {kind} {(so_far + (one + other)).name}, ptr {place}")
+        so_far = self._vector(self.code, self.code.add(f"load {one.kind}, ptr {self._few}"))
+        self.code.lines.append(f"store {one.kind} {(so_far + (one + other)).name}, ptr {self._few}")
 
     def settle(self) -> None:
         """Adds the few to all."""
-        few = self.code.add(f"fpext {FLOATS} {self.code.add(f'load {FLOATS}, ptr {self._few}')} to {DOUBLES}")
-        so_far = self.code.add(f"load {DOUBLES}, ptr {self._all}")
+        kind = self._vector.kind
+        few = self._vector(self.code, self.code.add(f"load {kind}, ptr {self._few}")).to(Double)
+        so_far = Double(self.code, self.code.add(f"load {DOUBLES}, ptr {self._all}"))
         self.code.lines += [
-            f"store {DOUBLES} {self.code.add(f'fadd {DOUBLES} {so_far}, {few}')}, ptr {self._all}",
-            f"store {FLOATS} zeroinitializer, ptr {self._few}",
+            f"store {DOUBLES} {(so_far + few).name}, ptr {self._all}",
+            f"store {kind} zeroinitializer, ptr {self._few}",
         ]
 
+    def end_piece(self) -> Double:
+        """What has been added since the last piece ended, in lanes."""
+        self.settle()
+        piece = Double(self.code, self.code.add(f"load {DOUBLES}, ptr {self._all}"))
+        self.code.lines.append(f"store {DOUBLES} zeroinitializer, ptr {self._all}")
+        return piece
+
+    def add_piece(self, piece: Double) -> None:
+        """Adds the sum of a piece to that of the row."""
+        so_far = Double(self.code, self.code.add(f"load {DOUBLES}, ptr {self._total}"))
+        self.code.lines.append(f"store {DOUBLES} {(so_far + piece).name}, ptr {self._total}")
+
     def value(self) -> Double:
-        """The sum, in each lane."""
-        if self._few:
-            self.settle()
-        return _over_lanes(Double(self.code, self.code.add(f"load {DOUBLES}, ptr {self._all}")))
+        """The sum of all pieces, in each lane."""
+        return _over_lanes(Double(self.code, self.code.add(f"load {DOUBLES}, ptr {self._total}")))
 
 
-FEW = 8 * BLOCK
+FEW = {Vector: 8 * BLOCK, Double: 32 * BLOCK}
+"""Numbers whose sum is made in such vectors."""
 
 
-def _settle(code: Code, at: str, totals: Sequence[_Sum]) -> None:
+def _settle(code: Code, at: str, few: int, totals: Sequence[_Sum]) -> None:
     """Settles sums each time that so many numbers have been added."""
     due, settle, go_on = (code.name() for _ in range(3))
     code.lines += [
-        f"%{due} = icmp eq i64 {code.add(f'and i64 {at}, {FEW - BLOCK}')}, {FEW - BLOCK}",
+        f"%{due} = icmp eq i64 {code.add(f'and i64 {at}, {few - BLOCK}')}, {few - BLOCK}",
         f"br i1 %{due}, label %{settle}, label %{go_on}",
         f"{settle}:",
     ]
@@ -795,8 +977,7 @@ def _exact_row(code: Code, logarithm: bool, kinds: Sequence[str], output: str, r
     """The slopes of one row, given the addresses of results, gradients and scores."""
     stored = (*kinds, output)
     out, *given = rows
-    lowest, zero = repeated("float", "0xFFF0000000000000"), repeated("float", "0.0")
-    largest, there = [code.variable(FLOATS, lowest)], [code.variable(FLOATS, zero)]
+    largest, there = [code.variable(FLOATS, LOWEST_OF_ALL)], [code.variable(FLOATS, ZEROS)]
 
     def everywhere(body: Callable) -> None:
         def inner(at):
@@ -865,10 +1046,11 @@ def _exact_row(code: Code, logarithm: bool, kinds: Sequence[str], output: str, r
     mean = Pair(where(undefined, math.nan, mean.high), mean.low)
 
     def finish(g, x, inside):
+        if not logarithm:
+            e = _decay(where(x == math.inf, 0.0, x.to(Double) - top.to(Double)), exact=True)
+            return (e / sums["e"].high * (moved(g) - mean).high).to(Vector)
         e, is_top = weight(x, inside)
-        if logarithm:
-            return pairs.chosen(is_top & alone, at_one, moved(g) - e * mean).high.to(Vector)
-        return (e.high / sums["e"].high * (moved(g) - mean).high).to(Vector)
+        return pairs.chosen(is_top & alone, at_one, moved(g) - e * mean).high.to(Vector)
 
     everywhere(finish)
 
