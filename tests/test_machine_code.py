@@ -584,17 +584,26 @@ class TestLongRows:
         torch.testing.assert_close(made, torch.softmax(x, -1))
 
     def test_a_row_in_which_digits_are_lost_is_computed_once_more(self, shared):
-        """Equal gradients but for one, and scores: a slope is 2^-40 of the terms of the mean."""
-        length = 100_000
-        x, g = torch.zeros(1, length), torch.full((1, length), 1.0)
-        g[0, 0] = 1 + 2.0**-20
+        """One of the gradients is their mean, but for a rounding, and the mean is far smaller than the others."""
+        length, number = 70_000, 1
+        generator = torch.Generator().manual_seed(0)
+        x, g = (torch.randn(length, generator=generator) for _ in range(2))
+        weights = torch.softmax(x.double(), 0)
+        g -= (weights @ g.double()).float()
+        for _ in range(5):
+            g[number] = weights @ g.double()
+        with mpmath.workprec(120):
+            e = [mpmath.exp(v) for v in x.tolist()]
+            total = mpmath.fsum(e)
+            mean = mpmath.fdot(e, g.tolist()) / total
+            assert abs(g[number].item() - mean) < 1e-12
+            expected = e[number] / total * (g[number].item() - mean)
         torch.set_num_threads(2)
-        y = actlib.softmax(x.requires_grad_(), -1)
+        y = actlib.softmax(x.requires_grad_(), 0)
         (slope,) = torch.autograd.grad(y, x, g)
         torch.set_num_threads(1)
         assert shared == [length] * 2
-        expected = -(2.0**-20) / length**2
-        assert abs(slope[0, 1].item() / expected - 1) < 2**-23
+        assert abs(slope[number].item() / float(expected) - 1) < 2**-23
 
 
 class TestKeptOnDisk:

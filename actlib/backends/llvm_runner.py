@@ -337,8 +337,8 @@ def past_caches(text: str) -> str:
     text, count = store.subn(written, text)
     if not count:
         raise ValueError("the kernel writes no block")
-    # With nothing to be fetched for them, processors see for themselves what comes next.
-    text = re.sub(r"^ *call void @llvm\.prefetch\..*\n", "", text, flags=re.MULTILINE)
+    # What is written need not be fetched.
+    text = re.sub(r"^ *call void @llvm\.prefetch\.p0\(ptr \S+, i32 1,.*\n", "", text, flags=re.MULTILINE)
     # Others see what was written so only after a fence.
     text = re.sub(r"ret void\n\}$", "fence seq_cst\n  ret void\n}", text, count=1, flags=re.MULTILINE)
     return f"{text}!0 = !{{i32 1}}\n"
