@@ -592,6 +592,7 @@ SCORES = {
     "random patterns within 100": lambda shape: patterns(shape, 2, 100),
     "far apart": lambda shape: 40 * torch.randn(shape),
     "with ties": lambda shape: torch.randn(shape).round(),
+    "next to each other": lambda shape: torch.randn(shape) * torch.logspace(-6, 0, shape[0])[:, None],
 }
 GRADIENTS = {
     "ordinary": torch.randn,
@@ -612,6 +613,22 @@ def test_every_value_and_slope_in_float32_is_within_an_ulp(function, torchs, len
     for scores in SCORES.values():
         for gradients in GRADIENTS.values():
             assert max(row_errors(function, scores(shape), gradients(shape))) <= accuracy.SINGLE_BAR
+
+
+@of_machine_code
+@pytest.mark.skipif(DEVICE == "cuda", reason="of machine code for the CPU")
+@pytest.mark.parametrize("length", [2, 3, 4, 7, 10, 16])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@both
+def test_slopes_of_short_rows_in_half_precision(function, torchs, dtype, length):  # noqa: ARG001
+    """Of few terms, all may cancel: as in 1 - 2p next to p = 1/2."""
+    torch.manual_seed(length)
+    shape = torch.Size([512 // length, length])
+    for name, scores in SCORES.items():
+        for gradients in (torch.randn, torch.ones, GRADIENTS["one alone"], lambda shape: 1 + torch.randn(shape) / 128):
+            if not name.startswith("random"):
+                errors = row_errors(function, scores(shape).to(dtype), gradients(shape).to(dtype))
+                assert max(errors) <= accuracy.BAR
 
 
 @of_machine_code

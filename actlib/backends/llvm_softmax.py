@@ -171,7 +171,7 @@ def _kernel(logarithm: bool, kinds: tuple[str, ...], output: str, form: int) -> 
     source = functools.partial(kernel_source, logarithm, kinds, output, form)
     if form in STEPS:
         return Kernel(source, "Q" * (len(kinds) + 3), unit=1), ()
-    more = (_exact(logarithm, kinds, output).place,) if is_watched(kinds, output) else ()
+    more = (_exact(logarithm, kinds, output).place,) if is_watched(kinds, output, form) else ()
     kernel = Kernel(source, "Q" * (len(kinds) + 3 + len(more)), unit=1)
     return kernel, more
 
@@ -190,9 +190,12 @@ def _exact(logarithm: bool, kinds: tuple[str, ...], output: str) -> _Exact:
     return _Exact(functools.partial(exact_source, logarithm, kinds, output), "Q" * (len(kinds) + 2), unit=1)
 
 
-def is_watched(kinds: Sequence[str], output: str) -> bool:
-    """Whether kernels notice rows in which digits are lost, and leave these to the kernel of `exact_source`."""
-    return len(kinds) == 2 and output == "float32"
+def is_watched(kinds: Sequence[str], output: str, form: int = 0) -> bool:
+    """Whether kernels notice rows in which digits are lost, and leave these to the kernel of `exact_source`.
+
+    In half precision, short ones do: in a sum of few terms these may cancel, as 1 - 2p does next to p = 1/2.
+    """
+    return len(kinds) == 2 and (output == "float32" or 0 < form <= SHORT)
 
 
 def kernel_source(logarithm: bool, kinds: Sequence[str], output: str, form: int = 0) -> str:
@@ -213,7 +216,7 @@ def kernel_source(logarithm: bool, kinds: Sequence[str], output: str, form: int 
     """
     code = Code()
     names = ["x"] if len(kinds) == 1 else ["g", "x"]
-    recipe = _Recipe(code, logarithm, dict(zip(names, kinds, strict=True)), output)
+    recipe = _Recipe(code, logarithm, dict(zip(names, kinds, strict=True)), output, form)
     code.lines.append(f"%length = add i64 0, {code.field(1, 'i64')}")
     for number, name in enumerate(("out", *names, "rooms"), 2):
         code.lines.append(f"%{name} = getelementptr i8, ptr {code.field(number, 'ptr')}, i64 0")
@@ -257,6 +260,9 @@ an ulp of float32 is worth 25."""
 STEP = 2.0**-27
 """The same for each rounding to float64 on the way from a term to the sum of a row."""
 
+FEWER = 2.0**-10
+"""The same of both for half precision: so many digits fewer are wanted."""
+
 OVER_LANES = 24
 """So many at most where vectors are added up, up to `MIDDLE` numbers, and then their lanes."""
 
@@ -267,24 +273,28 @@ SCALE = 2.0**-6
 class _Recipe:
     """What is computed of a row, from a number of each of its elements to sums and from these to results.
 
-    Where results are float32, all is computed in float64, else in float32.
+    Where results are float32, or slopes of short rows, all is computed in float64, else in float32.
 
     Args:
         code: Where it is written down.
         logarithm: Whether it is the logarithm of softmax.
         kinds: Types of "x", and for backward of "g".
         output: Type of the results.
+        form: As `kernel_source` takes it.
 
     Attributes:
         wide: Type of the vectors that exponentials are in.
         watched: Whether results tell where they have too few digits.
+        near: `NEAR`, or less where fewer digits are wanted.
+        step: `STEP` likewise.
     """
 
-    def __init__(self, code: Code, logarithm: bool, kinds: dict[str, str], output: str):
+    def __init__(self, code: Code, logarithm: bool, kinds: dict[str, str], output: str, form: int):
         self.code, self.logarithm, self.kinds, self.output = code, logarithm, kinds, output
         self.backward = "g" in kinds
-        self.wide = Double if output == "float32" else Vector
-        self.watched = is_watched(kinds, output)
+        self.watched = is_watched(kinds, output, form)
+        self.wide = Double if output == "float32" or self.watched else Vector
+        self.near, self.step = (size * (1 if output == "float32" else FEWER) for size in (NEAR, STEP))
         self.scale = SCALE if self.backward and self.wide is Vector else 1
         self.stored = (*kinds.values(), output)
         code.vector = self.wide
@@ -333,7 +343,7 @@ class _Recipe:
         return terms
 
     def constants(self, top: Vector, sums: dict[str, Double], share: Double | float) -> dict[str, Vector]:
-        """What results need of the sums. `share` is that of what may be lost: `NEAR` and so many of `STEP`."""
+        """What results need of the sums. `share` is that of what may be lost: `near` and so many of `step`."""
         rest = sums["rest"] + (sums["tops"] - 1) if self.logarithm else sums["e"] - 1
         rest = where((rest > 0.5) & (top == math.inf), math.nan, rest)
         if not self.backward and self.logarithm:
@@ -414,7 +424,7 @@ def _in_vectors(recipe: _Recipe, rows: "_Turns | _OneRow", x: list[Vector], g: l
     terms = _each(recipe.terms, es, gs)
     names = recipe.names()
     sums = {name: rows.total([t[name] for t in terms]) for name in names}
-    share = NEAR + STEP * OVER_LANES
+    share = recipe.near + recipe.step * OVER_LANES
     close = lambda top, *values: recipe.constants(top, dict(zip(names, values, strict=True)), share)
     constants = _each(close, top, *sums.values())
     made, above = zip(*map(recipe.result, ds, es, gs, constants), strict=True)
@@ -576,8 +586,8 @@ class _LongRow:
     def close(self) -> None:
         """What results need of the sums."""
         length = Double(self.code, spread(self.code, "double", self.code.add("uitofp i64 %length to double")))
-        few = FEW[self.recipe.wide]
-        share = fma(length, STEP / PIECE, NEAR + STEP * (1 + few // BLOCK + PIECE // few + OVER_LANES))
+        few, near, step = FEW[self.recipe.wide], self.recipe.near, self.recipe.step
+        share = fma(length, step / PIECE, near + step * (1 + few // BLOCK + PIECE // few + OVER_LANES))
         sums = {name: total.value() for name, total in self.totals.items()}
         self.constants = self.recipe.constants(self.top, sums, share)
 
