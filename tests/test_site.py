@@ -244,6 +244,13 @@ def test_chinese_says_that_it_is(site, name):
         assert text.find_parent(attrs={"lang": "zh-Hans"}) or text.find_parent(["svg", "script"]), text
 
 
+@pytest.mark.parametrize("name", ["reference", "reference_formulas"])
+def test_signatures_are_python_whose_types_are_links(site, name):
+    signatures = parsed(site, name).select("dt.sig")
+    assert len(signatures) > 10
+    assert not [one.get_text() for one in signatures if re.search("[~<]", one.get_text())]
+
+
 # -- What a page says of itself
 
 
@@ -370,6 +377,23 @@ def test_table_of_outcomes_names_its_claim():
         section = nodes.section("", nodes.title("", "Depth"), nodes.raw("", table._repr_html_(), format="html"))
         document += section
         assert [words.casefold() for words in numbering.captions(document)] == [told.casefold()]
+
+
+def test_captions_are_whole_where_tables_scroll(browser, address):
+    measured = """tables => tables.filter((t) => t.offsetWidth > t.parentElement.clientWidth)
+        .map((t) => [t.caption.offsetWidth, t.parentElement.clientWidth])"""
+    with Visit(browser, f"{address}/book/10_compare.html", viewport={"width": 390, "height": 844}) as visit:
+        widths = visit.page.locator(".act-scroll > table.act-table:has(> caption)").evaluate_all(measured)
+    assert len(widths) > 5
+    assert not [caption for caption, box in widths if caption > box]
+
+
+def test_outcomes_on_a_phone_show_their_verdicts(browser, address):
+    fits = """tables => tables.filter((t) => t.offsetWidth && t.offsetWidth > t.parentElement.clientWidth).length"""
+    with Visit(browser, f"{address}/book/06_swish.html", viewport={"width": 390, "height": 844}) as visit:
+        outcomes = visit.page.locator("table.act-outcomes")
+        assert outcomes.count() > 8
+        assert outcomes.evaluate_all(fits) == 0
 
 
 def test_caption_comes_from_the_cell_or_else_from_the_heading():
