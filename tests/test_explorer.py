@@ -479,6 +479,18 @@ def test_what_is_typed_is_drawn_within_300_milliseconds_without_python(visit):
     assert page.locator("#act-own").get_by_role("slider", name="alpha").count() == 1
 
 
+@pytest.mark.parametrize("size", [(1200, 700), (390, 600)])
+def test_what_is_drawn_comes_into_view(visit, size):
+    page = visit(viewport=dict(zip(("width", "height"), size, strict=True)))
+    field = page.locator("#exp-formula")
+    field.evaluate("e => e.scrollIntoView({block: 'end'})")
+    field.fill("x*sigma(x)")
+    page.wait_for_function(
+        "document.querySelector('#act-own .exp-figure').getBoundingClientRect().top < 0.75 * innerHeight"
+    )
+    assert field.evaluate("e => e.getBoundingClientRect().top") > 0
+
+
 def test_a_slip_gets_the_words_of_python_at_once(visit):
     page = visit()
     for text in ("x*sigma(x", "2x", "floor(x)", "x/0"):

@@ -154,6 +154,15 @@ PAGE = 979
 """Pixels between the upper and the lower margin; a box as high as nearly all of that may have to be split."""
 
 
+def test_tables_of_text_are_split_between_their_rows(browser, address):
+    """What scrolls would go to the next page as a whole, and be cut wherever that ends."""
+    with Visit(browser, f"{address}/book/differences.html") as visit:
+        visit.page.emulate_media(media="print")
+        boxes = visit.page.locator("article :is(div):has(> table)")
+        assert boxes.count() > 40
+        assert boxes.evaluate_all("all => all.filter((e) => getComputedStyle(e).overflowY !== 'visible').length") == 0
+
+
 @pytest.mark.parametrize("query", ["", "?print=solutions"])
 @pytest.mark.parametrize("name", ["00_principles", "03_relu", "09_swiglu"])
 def test_no_box_is_split_and_nothing_clipped(browser, address, name, query):

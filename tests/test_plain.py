@@ -657,7 +657,7 @@ def test_every_chapter_leads_to_all_of_them(site, path):
     page = bs4.BeautifulSoup((site / "book" / f"{path.stem}.html").read_text(encoding="utf-8"), "html.parser")
     links = {link.get_text(strip=True): link["href"] for link in page.select(".dropdown-download-buttons a[href]")}
     assert links["All chapters (.zip)"] == "../notebooks.zip"
-    assert links[".ipynb"] == f"../notebooks/{path.name}"
+    assert links["This notebook (.ipynb)"] == f"../notebooks/{path.name}"
 
 
 # -- In JupyterLab

@@ -300,7 +300,7 @@ def offer(app, pagename, templatename, context, doctree) -> None:  # noqa: ARG00
         for button in group.get("buttons", []):
             if button.get("label") == "download-source-button":
                 button["url"] = context["pathto"](f"{FOLDER}/{name}", 1)
-                button["tooltip"] = "Download notebook"
+                button |= {"text": "This notebook (.ipynb)", "tooltip": "Download notebook"}
                 every = button | {"url": context["pathto"](f"{FOLDER}.zip", 1), "label": "download-chapters-button"}
                 every |= {"text": "All chapters (.zip)", "icon": "fas fa-box-archive"}
                 every |= {"tooltip": "Download all chapters as notebooks, with what running them takes"}

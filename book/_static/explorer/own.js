@@ -122,6 +122,7 @@ export function start(root, changed, link) {
             return false;
         }
         drawn = { formula, parameters: tree.parameters, run: evaluator(tree) };
+        const appears = drawing.hidden;
         drawing.hidden = false;
         drawing.classList.remove("exp-stale");
         for (const name of drawn.parameters) values[name] ??= 1;
@@ -136,8 +137,14 @@ export function start(root, changed, link) {
             ),
         );
         refresh();
+        if (appears && document.activeElement === input) reveal();
         if (busy === null) idle();
         return true;
+    }
+
+    // Who types low in the window, or above a phone's keyboard, is to see that something is drawn below.
+    function reveal() {
+        if (figure.getBoundingClientRect().top > 0.6 * innerHeight) form.scrollIntoView();
     }
 
     function refresh() {
