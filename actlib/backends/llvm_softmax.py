@@ -2,7 +2,8 @@
 
 What is summed over a row is summed in float64, and for results in float32 all is computed in it. Exponentials are kept
 in a row's room, so that each is computed once. Short rows lie side by side in vectors; what is summed over each is
-turned around in it. Those of middle length are read once, into as many vectors as they need.
+turned around in it. Those of middle length are read once, into as many vectors as they need. Long ones are summed up in
+pieces, which threads share where there are few rows.
 
 A slope of softmax is p_i (g_i - m), m the mean of the gradients under p. Gradients are taken relative to that of the
 largest score, so that no digits are lost where its p is next to 1. Where the bracket is far smaller than the terms of m
