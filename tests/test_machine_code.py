@@ -13,7 +13,7 @@ import mpmath
 import pytest
 import sympy as sp
 import torch
-from formulas import CASES, alpha, every_elementwise, values, x, y
+from formulas import CASES, alpha, every_elementwise, of_machine_code, values, x, y
 from torch.nn import functional
 
 import actlib
@@ -103,6 +103,7 @@ def test_every_nan_stays_one():
             assert actlib.swish(ones, parameter).isnan().all()
 
 
+@of_machine_code
 @pytest.mark.parametrize("count", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 3, 1000])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
 def test_the_last_vector_is_as_the_others(count, dtype):
@@ -176,6 +177,7 @@ def on_every_processor(kernel, out, call):
     [(torch.bfloat16, n) for n in ("single", "near")] + [(torch.float32, n) for n in ("single", "double", "rough")],
     ids=str,
 )
+@of_machine_code
 @every_elementwise
 def test_bits_are_the_same_on_every_processor_with_fused_steps(activation, dtype, numbers):
     op = activation.op
@@ -315,6 +317,7 @@ def test_gradients_expanded_from_one_number_and_parameters_of_one_element():
     torch.testing.assert_close((points.grad.double(), beta.grad), expected, rtol=2e-7, atol=0)
 
 
+@of_machine_code
 class TestInACompiler:
     @pytest.mark.parametrize("name", ["swiglu", "gelu"])
     def test_the_kernel_is_called_and_gives_the_same_bits(self, name):
@@ -419,6 +422,7 @@ class TestInACompiler:
 SHARE = llvm_runner.SHARE
 
 
+@of_machine_code
 @pytest.mark.parametrize(("count", "threads"), [(1, 1), (SHARE - 1, 1), (SHARE, 2), (3 * SHARE, 4), (9 * SHARE, 5)])
 @pytest.mark.parametrize("step", [1, 2], ids=["straight", "spread"])
 def test_a_thread_is_woken_for_a_share_that_is_worth_it(count, threads, step, monkeypatch):
@@ -454,6 +458,7 @@ def test_threads_do_everything_once_in_even_shares(count, threads):
     assert (done == 1).all()
 
 
+@of_machine_code
 class TestLargeResults:
     """They are written past the caches, and are the same."""
 
@@ -526,6 +531,7 @@ class TestLargeResults:
             llvm_runner.past_caches("define void @span() {\n  ret void\n}\n")
 
 
+@of_machine_code
 class TestLongRows:
     """Threads share them, and give what one thread gives."""
 
