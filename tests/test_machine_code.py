@@ -18,7 +18,7 @@ from torch.nn import functional
 
 import actlib
 from actlib import ACTIVATIONS, Elementwise, accuracy
-from actlib.backends import calls, doubles, llvm_runner, llvm_softmax, machine_code, rough, torch_runner
+from actlib.backends import doubles, llvm_runner, llvm_softmax, machine_code, rough, torch_runner
 from actlib.backends.vectors import BLOCK, PRIMITIVES
 from actlib.formula import source
 from actlib.formula.primitives import Phi, sigma
@@ -465,7 +465,6 @@ class TestLargeResults:
     @pytest.fixture
     def small_is_large(self, monkeypatch):
         """From so many bytes on results are large, in these tests."""
-        monkeypatch.setitem(calls._NAMES, "MANY", 0)
         monkeypatch.setattr(llvm_runner, "KERNELS", {})
         asked = []
         chosen = llvm_runner.Kernel.for_results

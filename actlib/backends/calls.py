@@ -138,7 +138,7 @@ def _launches(inputs: int, numbers: int, outputs: tuple[torch.dtype | None, ...]
     return _defined(
         f"""\
 def prepare(kernel):
-    pack, whole, shared, for_results = kernel.pack, kernel.whole, kernel.shared, kernel.for_results
+    pack, whole, for_results = kernel.pack, kernel.whole, kernel.for_results
 
     def launch({", ".join(tensors + parameters)}):
         {"; ".join(made)}
@@ -146,10 +146,8 @@ def prepare(kernel):
         data = pack(count, {", ".join(places + parameters)})
         if count < SHARE:
             whole(data)
-        elif count < MANY:
-            shared(data, min(get_num_threads(), 1 + count // SHARE))
         else:
-            for_results({", ".join(results)}).shared(data, get_num_threads())
+            for_results({", ".join(results)}).shared(data, min(get_num_threads(), 1 + count // SHARE))
         return {", ".join(results)}
 
     return launch
@@ -168,9 +166,6 @@ def _defined(source: str) -> Callable:
 SHARE = 1 << 15
 """Elements that are worth a thread of their own."""
 
-MANY = 1 << 21
-"""Elements from which results may be large, and all threads have a share."""
-
 _NAMES = {
     "torch": torch,
     "forward_ad": forward_ad,
@@ -184,7 +179,6 @@ _NAMES = {
     "BEYOND": torch_runner.BEYOND,
     "EXACT": 1 << 53,
     "SHARE": SHARE,
-    "MANY": MANY,
     "is_grad_enabled": torch.is_grad_enabled,
     "address": torch_runner.address,
     "empty_like": torch.empty_like,

@@ -297,10 +297,9 @@ class Kernel:
 
     def for_results(self, *results: Tensor) -> "Kernel":
         """The kernel to write whole blocks into these with: where they are large, one that writes past the caches."""
-        fits = all(
-            r.numel() * r.element_size() >= LARGE and r.numel() % BLOCK == 0 and r.data_ptr() % LINE == 0
-            for r in results
-        )
+        if results[0].nbytes < LARGE:
+            return self
+        fits = all(r.nbytes >= LARGE and r.numel() % BLOCK == 0 and r.data_ptr() % LINE == 0 for r in results)
         return self._past_caches if fits else self
 
     @functools.cached_property

@@ -301,8 +301,8 @@ class _Recipe:
         code.vector = self.wide
 
     def distance(self, x: Vector, top: Vector) -> Vector:
-        """x - top, but 0 for two infinities: a single +inf takes all. A row of -inf alone is NaN."""
-        return where(x == math.inf, 0, x.to(self.wide) - top.to(self.wide))
+        """As `_distance`, in the vectors that exponentials are in."""
+        return _distance(x, top, self.wide)
 
     def exponential(self, distance: Vector) -> Vector:
         """Its exp; 1 for the largest score."""
@@ -394,6 +394,11 @@ LOWEST = -700.0
 
 PER_LOG_2 = 1.4426950408889634, 2.0355273740931033e-17
 """1 / log 2 in two parts."""
+
+
+def _distance(x: Vector, top: Vector, vector: type[Vector]) -> Vector:
+    """x - top, but 0 for two infinities: a single +inf takes all. A row of -inf alone is NaN."""
+    return where(x == math.inf, 0, x.to(vector) - top.to(vector))
 
 
 def _decay(x: Double, *, exact: bool) -> Double:
@@ -1058,7 +1063,7 @@ def _exact_row(code: Code, logarithm: bool, kinds: Sequence[str], output: str, r
 
     def finish(g, x, inside):
         if not logarithm:
-            e = _decay(where(x == math.inf, 0.0, x.to(Double) - top.to(Double)), exact=True)
+            e = _decay(_distance(x, top, Double), exact=True)
             return (e / sums["e"].high * (moved(g) - mean).high).to(Vector)
         e, is_top = weight(x, inside)
         return pairs.chosen(is_top & alone, at_one, moved(g) - e * mean).high.to(Vector)
