@@ -42,9 +42,10 @@ class Elementwise(Differentiable):
     cos, erf or a power that is no whole number, runs as a generated torch function there. Backward keeps the inputs
     and nothing else. Half precision is computed in float32, or in float64 where the range needs it, and rounded once. A
     formula whose digits float32 has no room for, such as x^3 sigma(x), is computed in float64 throughout. So is float32
-    in machine code, where a formula rounds more than once: values and slopes of the registry's functions are within 1
-    ulp wherever they are normal numbers. On GPUs, and in torch's operations, they are computed in float32 and may be
-    several ulp off, in the tails and next to zeros many.
+    in machine code, and on GPUs that are half as fast in float64 (as data-centre GPUs are), where a formula rounds more
+    than once: values and slopes of the registry's functions are within 1 ulp wherever they are normal numbers. On other
+    GPUs, and in torch's operations, they are computed in float32 and may be several ulp off, in the tails and next to
+    zeros many.
 
         >>> x = sympy.Symbol("x")
         >>> silu = Elementwise("silu", [x], [x * sigma(x)])
@@ -284,7 +285,7 @@ class Elementwise(Differentiable):
         return self._single_precision if dtype == torch.float32 else self._half_precision[dtype == torch.bfloat16]
 
     def in_double(self, dtype: torch.dtype) -> bool:
-        """Whether results of a type other than float64 need its range: all that GPUs and torch operations are asked."""
+        """Whether results of a type other than float64 need its range: all that torch operations are asked."""
         return self._needs_double or (dtype != torch.float32 and self.numbers(dtype) != "single")
 
     def run(self, *arguments: Tensor | float) -> Tensor | tuple[Tensor, ...]:
@@ -357,9 +358,20 @@ class Elementwise(Differentiable):
 
         device = arguments[0].device  # a parameter of one number may be elsewhere
         arguments = [a.to(device) if isinstance(a, Tensor) and a.device != device else a for a in arguments]
-        dtype = arguments[len(self.inputs) - 1].dtype
-        kernel = self._kernel(triton_runner.kinds(arguments, shape), self.in_double(dtype))
-        return triton_runner.run(kernel, arguments, shape, dtypes)
+        double = self.kernel_in_double(arguments[len(self.inputs) - 1])
+        kernel = self._kernel(triton_runner.kinds(arguments, shape), double)
+        return triton_runner.run(kernel, arguments, shape, dtypes, double)
+
+    def kernel_in_double(self, x: Tensor) -> bool:
+        """Whether the Triton kernel computes in float64: where it must, and in float32 where that rounds too often.
+
+        The latter on GPUs alone that are as fast.
+        """
+        from actlib.backends import triton_runner
+
+        if x.dtype != torch.float32 or self._needs_double:
+            return self.in_double(x.dtype)
+        return self.numbers(x.dtype) != "single" and triton_runner.computes_in_double(x.device)
 
     def fitting(self, arguments: Sequence[Tensor | float]) -> Sequence[Tensor | float]:
         """The arguments, numbers as Python's own; an error where they do not fit."""

@@ -16,29 +16,29 @@ from actlib.backends import softmax_kernels
 CUOBJDUMP = pathlib.Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 
 
-def signature(op, kinds, pointer):
+def signature(kernel, pointer):
     """Type of each argument of the kernel, read off its name."""
     types = {"n": "i64", "BLOCK": "constexpr"}
-    for name in op._kernel(kinds, op._needs_double).arg_names:
+    for name in kernel.arg_names:
         known = "i64" if name.endswith(("_inner", "_size")) else pointer if name.endswith("_ptr") else "fp32"
         types.setdefault(name, known)
-    return {name: types[name] for name in op._kernel(kinds, op._needs_double).arg_names}
+    return {name: types[name] for name in kernel.arg_names}
 
 
-def elementwise_report(op, order, kinds, pointer, capability, file):
-    source = ASTSource(
-        fn=op._kernel(kinds, op._needs_double), signature=signature(op, kinds, pointer), constexprs={"BLOCK": 1024}
-    )
+def elementwise_report(op, order, kinds, pointer, capability, file, double=None):
+    kernel = op._kernel(kinds, op._needs_double if double is None else double)
+    source = ASTSource(fn=kernel, signature=signature(kernel, pointer), constexprs={"BLOCK": 1024})
     trigonometric = bool(re.search(r"\b(sin|cos)\(", op.torch_source))
     return report(source, pointer, capability, file) | {"name": op.name, "order": order, "trigonometric": trigonometric}
 
 
-def softmax_report(kernel, logarithm, masked, block, pointer, capability, file):
-    sizes = {"LOGARITHM": logarithm, "MASKED": masked, "ROWS": softmax_kernels.BLOCK // block, "BLOCK": block}
+def softmax_report(kernel, logarithm, masked, length, pointer, capability, file, double=False):
+    block, rows = softmax_kernels.sizes(length, double)
+    sizes = {"LOGARITHM": logarithm, "MASKED": masked, "DOUBLE": double, "ROWS": rows, "BLOCK": block}
     types = {n: "*i1" if n == "mask_ptr" else pointer if n.endswith("_ptr") else "i64" for n in kernel.arg_names}
     source = ASTSource(fn=kernel, signature=types | dict.fromkeys(sizes, "constexpr"), constexprs=sizes)
     name, order = f"{'log_' if logarithm else ''}softmax", int("g_ptr" in kernel.arg_names)
-    warps = softmax_kernels.warps(softmax_kernels.BLOCK)
+    warps = softmax_kernels.warps(rows * block, double)
     return report(source, pointer, capability, file, warps) | {"name": name, "order": order, "trigonometric": False}
 
 
@@ -48,6 +48,7 @@ def report(source, pointer, capability, file, warps=4):
     usage = subprocess.run([CUOBJDUMP, "-res-usage", file], capture_output=True, encoding="utf-8", check=True).stdout
     return {
         "capability": capability,
+        "double": "f64" in compiled.asm["ptx"],
         "pointer": pointer,
         "bytes": len(compiled.asm["cubin"]),
         "local": int(re.search(r"LOCAL:(\d+)", usage)[1]),
@@ -68,6 +69,7 @@ def main():
                 rows.append(elementwise_report(op, order, number, "*bf16", 90, pathlib.Path(folder, "cubin")))
                 if order < 2:
                     rows.append(elementwise_report(op, order, channel, "*fp32", 80, pathlib.Path(folder, "cubin")))
+                    rows.append(elementwise_report(op, order, number, "*fp32", 90, pathlib.Path(folder, "cubin"), True))
         for a in ELEMENTWISE:
             if len(a.inputs) == 2:  # gate and value in one tensor
                 numbers = ("number",) * len(a.op.parameters)
@@ -79,6 +81,8 @@ def main():
                 file = pathlib.Path(folder, "cubin")
                 rows.append(softmax_report(kernel, logarithm, False, 4096, "*bf16", 90, file))
                 rows.append(softmax_report(kernel, logarithm, True, 512, "*fp32", 80, file))
+                rows.append(softmax_report(kernel, logarithm, False, 4096, "*fp32", 90, file, True))
+                rows.append(softmax_report(kernel, logarithm, True, 16, "*bf16", 80, file, True))
     print(json.dumps(rows))
 
 

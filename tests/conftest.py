@@ -142,6 +142,25 @@ def by_kernel(monkeypatch):
     return call
 
 
+@pytest.fixture
+def in_float32(monkeypatch):
+    """Kernels compute results in float32 in it, as on GPUs that are slow in float64."""
+    _compute_in_double(monkeypatch, False)
+
+
+@pytest.fixture
+def in_double(monkeypatch):
+    """Kernels compute in float64 where results in float32 need it, as on GPUs that are as fast in it."""
+    _compute_in_double(monkeypatch, True)
+
+
+def _compute_in_double(monkeypatch, double):
+    from actlib.backends import softmax_kernels, triton_runner  # after the interpreter is asked for
+
+    for module in (softmax_kernels, triton_runner):
+        monkeypatch.setattr(module, "computes_in_double", lambda _: double)
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
     """The built book, from the stored outputs, with every warning an error; the workers of a run share one."""

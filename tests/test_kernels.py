@@ -15,13 +15,14 @@ import pytest
 import sympy as sp
 import torch
 from formulas import CASES, ELEMENTWISE, applied, every_elementwise, values, x
+from rounding import mixed_errors
 
 if sys.platform != "linux":
     pytest.skip("Triton is made for Linux", allow_module_level=True)
 
 import triton
 
-from actlib import accuracy, elementwise, optional
+from actlib import ACTIVATIONS, accuracy, elementwise, optional, swish
 from actlib.backends import calls, torch_runner, triton_runner
 from actlib.formula import source
 from actlib.formula.primitives import Phi, Primitive, sigma, softplus
@@ -170,7 +171,9 @@ def test_nothing_gives_nothing(case, by_kernel):
 
 
 @every_elementwise
-def test_ends_of_the_number_line(activation, by_kernel, by_torch):
+@pytest.mark.parametrize("mode", ["in_float32", "in_double"])
+def test_ends_of_the_number_line(activation, mode, by_kernel, by_torch, request):
+    request.getfixturevalue(mode)
     # Triton's interpreter gets the smallest bfloat16 numbers wrong.
     for dtype in (torch.float16, torch.float32, *([torch.bfloat16] if DEVICE == "cuda" else [])):
         info = torch.finfo(dtype)
@@ -179,7 +182,9 @@ def test_ends_of_the_number_line(activation, by_kernel, by_torch):
         for others in ([points] * (len(activation.inputs) - 1), [points.flip(0)] * (len(activation.inputs) - 1)):
             for order in ("value", "slope"):
                 call = applied(activation) if order == "value" else lambda *t: accuracy.slope(applied(activation), *t)
-                ours, theirs = by_kernel(call, points, *others), by_torch(call, points, *others)
+                ours = by_kernel(call, points, *others)
+                wide = mode == "in_double" and dtype == torch.float32
+                theirs = by_torch(call, *(t.double() if wide else t for t in (points, *others))).to(dtype)
                 # Two ulp; among the subnormal numbers, where an ulp no longer shrinks, two of the smallest. A clamp
                 # makes 10 of the largest numbers, and the product with a slope next to 0 is rounded once more.
                 ulps = 3 if activation.name == "clamped_swiglu" else 2
@@ -188,21 +193,72 @@ def test_ends_of_the_number_line(activation, by_kernel, by_torch):
                 )
 
 
+on_device = lambda function: lambda *tensors: function(*(t.to(DEVICE) for t in tensors)).cpu()
+count = 1 << (22 if DEVICE == "cuda" else 15)
+
+
 @every_elementwise
-def test_accuracy_of_the_kernel(activation, by_kernel):
-    on_device = lambda *t: applied(activation)(*(a.to(DEVICE) for a in t)).cpu()
-    count = 1 << (22 if DEVICE == "cuda" else 15)
-    largest = by_kernel(accuracy.mixed_errors, activation.default_formula, activation.inputs, on_device, count)
-    # As for the torch function; a GPU's exponential and division are each off by up to 2 ulp, not half of one.
-    assert max(largest) <= (8 if DEVICE == "cuda" else 6)
+def test_accuracy_of_the_kernel(activation, by_kernel, in_double):  # noqa: ARG001
+    judged = activation.default_formula, activation.inputs, on_device(applied(activation)), count
+    assert max(by_kernel(accuracy.single_errors, *judged)) <= accuracy.SINGLE_BAR
 
 
-@pytest.mark.parametrize("function", [sp.atan, sp.asinh, sp.sinh, sp.cosh])
-def test_accuracy_of_functions_that_the_registry_does_without(function, by_kernel):
-    op = elementwise.Elementwise(function.__name__, [x], function(x))
-    on_device = lambda t: op(t.to(DEVICE)).cpu()
-    largest = by_kernel(accuracy.mixed_errors, op.outputs[0], op.inputs, on_device, 1 << 15)
-    assert max(largest) <= (8 if DEVICE == "cuda" else 6)
+@every_elementwise
+def test_accuracy_of_the_kernel_in_float32(activation, by_kernel, in_float32):  # noqa: ARG001
+    inputs = accuracy.paired(accuracy.random_finite(torch.float32, 1 << 13), len(activation.inputs))
+    judged = activation.default_formula, activation.inputs, on_device(applied(activation)), inputs
+    # A GPU's exponential and division are each off by up to 2 ulp, not half of one.
+    assert max(by_kernel(mixed_errors, *judged)) <= (8 if DEVICE == "cuda" else 6)
+
+
+OTHERS = {
+    "atan": sp.atan(x),
+    "asinh": sp.asinh(x),
+    "sinh": sp.sinh(x),
+    "cosh": sp.cosh(x),
+    "expm1": sp.exp(x) - 1,
+    "tail": x * Phi(x),
+    "cases": sp.Piecewise((sp.Rational(1, 3), x > sp.Rational(7, 10)), (sp.pi / 10, x > -1), (x / 3, True)),
+}
+
+
+@pytest.mark.parametrize("formula", OTHERS.values(), ids=OTHERS.keys())
+def test_accuracy_of_functions_that_the_registry_does_without(formula, by_kernel, in_double):  # noqa: ARG001
+    op = elementwise.Elementwise("made", [x], formula)
+    judged = op.outputs[0], op.inputs, on_device(op), count
+    assert max(by_kernel(accuracy.single_errors, *judged)) <= accuracy.SINGLE_BAR
+
+
+@pytest.mark.parametrize("formula", OTHERS.values(), ids=OTHERS.keys())
+def test_accuracy_of_others_in_float32(formula, by_kernel, in_float32):  # noqa: ARG001
+    op = elementwise.Elementwise("made", [x], formula)
+    judged = op.outputs[0], op.inputs, on_device(op), [accuracy.random_finite(torch.float32, 1 << 12)]
+    assert max(by_kernel(mixed_errors, *judged)) <= (8 if DEVICE == "cuda" else 6)
+
+
+@pytest.mark.parametrize("beta", [1 / 3, -1.7, 1e-3])
+def test_numbers_as_parameters_keep_their_digits(beta, by_kernel, in_double):  # noqa: ARG001
+    formula = ACTIVATIONS["swish"].op.outputs[0].subs(ACTIVATIONS["swish"].op.parameters[0], sp.Rational(beta))
+    judged = formula, ACTIVATIONS["swish"].inputs, on_device(lambda t: swish(t, beta)), 1 << 13
+    assert max(by_kernel(accuracy.single_errors, *judged)) <= accuracy.SINGLE_BAR
+
+
+@pytest.mark.parametrize("number", [0.1, -1 / 3, 3e38, 1e-30, 0.0, torch.inf, -torch.inf])
+def test_parts_of_a_number_make_it_up(number):
+    parts = triton_runner.parts(number)
+    assert parts == tuple(float(np.float32(p)) for p in parts)
+    assert sum(parts) == number or abs(sum(parts) - number) <= 2**-48 * abs(number)
+
+
+@pytest.mark.parametrize(
+    ("capability", "hip", "fast"),
+    [((9, 0), None, True), ((8, 0), None, True), ((7, 5), None, False), ((8, 9), None, False), ((12, 0), None, False)]
+    + [((9, 4), "6.2", True), ((11, 0), "6.2", False)],
+)
+def test_which_gpus_are_fast_in_float64(capability, hip, fast, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(torch.version, "hip", hip)
+    assert triton_runner.computes_in_double.__wrapped__(torch.device("cuda", 0)) is fast
 
 
 @pytest.mark.parametrize(("n", "function"), [(3, sigma), (8, sigma), (8, Phi), (16, softplus)])

@@ -9,6 +9,7 @@ import pytest
 import sympy as sp
 import torch
 from formulas import of_machine_code
+from rounding import mixed_errors
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -453,11 +454,11 @@ def test_kernels_at_the_ends_of_the_number_line(function, torchs, by_kernel):  #
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
-def test_accuracy_of_the_kernels(name, by_kernel):
+def test_accuracy_of_the_kernels_in_float32(name, by_kernel, in_float32):  # noqa: ARG001
     activation = actlib.ACTIVATIONS[name]
-    count = 1 << (22 if DEVICE == "cuda" else 13)
+    columns = accuracy.paired(accuracy.random_finite(torch.float32, 1 << 12), len(activation.inputs))
     entry = lambda *columns: activation.entry(*(c.to(DEVICE) for c in columns)).cpu()
-    largest = by_kernel(accuracy.mixed_errors, activation.default_formula, activation.inputs, entry, count)
+    largest = by_kernel(mixed_errors, activation.default_formula, activation.inputs, entry, columns)
     assert max(largest) <= (8 if DEVICE == "cuda" else 6)
 
 
@@ -566,13 +567,19 @@ def exact_row(logarithm, x, g):
     return [w / total for w in weights], [w / total * (u - mean) for u, w in zip(g, weights, strict=True)]
 
 
-def row_errors(function, x, g):
-    """The largest errors of values and slopes of rows, in ulp; of normal numbers alone."""
+def row_errors(function, x, g, named=None):
+    """The largest errors of values and slopes of rows, in ulp; of normal numbers alone.
+
+    `named` is the function of actlib's that it is, where it is not one itself.
+    """
     x = x.detach().requires_grad_()
     y = function(x, -1)
     computed = [y.detach(), *torch.autograd.grad(y, x, g)]
     with flint.ctx.workprec(700):
-        rows = [exact_row(function is actlib.log_softmax, *row) for row in zip(x.tolist(), g.tolist(), strict=True)]
+        rows = [
+            exact_row((named or function) is actlib.log_softmax, *row)
+            for row in zip(x.tolist(), g.tolist(), strict=True)
+        ]
         truths = [np.array([[float(v) for v in made] for made in kind]) for kind in zip(*rows, strict=True)]
     least = torch.finfo(x.dtype).smallest_normal
     pairs = zip(computed, truths, strict=True)
@@ -613,6 +620,18 @@ def test_every_value_and_slope_in_float32_is_within_an_ulp(function, torchs, len
     for scores in SCORES.values():
         for gradients in GRADIENTS.values():
             assert max(row_errors(function, scores(shape), gradients(shape))) <= accuracy.SINGLE_BAR
+
+
+@pytest.mark.parametrize("length", [2, 3, 7, 16, 33, 129, 1024])
+@both
+def test_kernels_in_float64_are_within_an_ulp(function, torchs, length, by_kernel, in_double):  # noqa: ARG001
+    torch.manual_seed(length)
+    shape = torch.Size([max(1, 128 // length), length])
+    on_device = lambda x, dim: function(x.to(DEVICE), dim).cpu()
+    for scores in SCORES.values():
+        for gradients in ("ordinary", "one alone", "equal"):
+            errors = by_kernel(row_errors, on_device, scores(shape), GRADIENTS[gradients](shape), function)
+            assert max(errors) <= accuracy.SINGLE_BAR
 
 
 @of_machine_code

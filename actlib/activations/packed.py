@@ -114,8 +114,9 @@ def _run_on_gpu(op, layout, arguments, at, out, order) -> None:
     arguments[at : at + 1] = parts(arguments[at], layout)
     targets = [out] if len(op.outputs) == 1 else parts(out, layout)
     step = 2 if layout == INTERLEAVED else 1
-    kernel = op._kernel(kinds, op.in_double(out.dtype))
-    triton_runner.run_packed(kernel, arguments, kinds, targets, order, step)
+    double = op.kernel_in_double(out)
+    kernel = op._kernel(kinds, double)
+    triton_runner.run_packed(kernel, arguments, kinds, targets, order, step, double)
 
 
 class _Apply(torch.autograd.Function):

@@ -1,7 +1,8 @@
 """Triton kernels for softmax, its logarithm, and the backward of both: rows of any length, in any dimension.
 
-The largest score of a row and the sum of exponentials are found together, block by block (Milakov and Gimelshein 2018):
-when a larger score comes, what has been summed is scaled down. A row that fits in one block is read once.
+Forward, the largest score of a row and the sum of exponentials are found together, block by block (Milakov and
+Gimelshein 2018): when a larger score comes, what has been summed is scaled down. A row that fits in one block is read
+once. Results in float32 are computed in float64 where that is fast.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,13 @@ import triton.language as tl
 from torch import Tensor
 
 from actlib.backends.torch_runner import unseen
-from actlib.backends.triton_runner import log1p
+from actlib.backends.triton_runner import computes_in_double, expm1, log1p
 
 BLOCK = 4096
-"""Numbers that a program holds at a time, at most."""
+"""Numbers of float32 that a program holds at a time, at most."""
+
+SHORT = 16
+"""Rows up to this length are computed in float64 in half precision, too: of few terms, all may cancel, as in 1 - 2p."""
 
 
 @unseen
@@ -36,21 +40,30 @@ def run(logarithm: bool, dim: int, mask: Tensor | None, tensors: Sequence[Tensor
     length = x.shape[dim]
     inner = torch.Size(x.shape[dim + 1 :]).numel()
     rows = x.numel() // length
-    block = min(triton.next_power_of_2(length), BLOCK)
-    height = max(1, min(triton.next_power_of_2(rows), BLOCK // block // (4 if inner == 1 else 1)))
+    double = (x.dtype == torch.float32 or length <= SHORT) and computes_in_double(x.device)
+    block, most = sizes(length, double)
+    height = max(1, min(triton.next_power_of_2(rows), most // (4 if inner == 1 else 1)))
     given = x if mask is None else mask.expand(x.shape).contiguous()
     kernel = backward_kernel if upstream else forward_kernel
     with torch.cuda.device_of(x):
         kernel[(triton.cdiv(rows, height),)](
             *upstream, x, given, out, rows, length, inner,
-            LOGARITHM=logarithm, MASKED=mask is not None, ROWS=height, BLOCK=block, num_warps=warps(height * block),
+            LOGARITHM=logarithm, MASKED=mask is not None, DOUBLE=double, ROWS=height, BLOCK=block,
+            num_warps=warps(height * block, double),
         )  # fmt: skip
     return out
 
 
-def warps(numbers: int) -> int:
-    """How many warps share so many numbers: eight numbers a thread, which leaves it enough registers."""
-    return max(1, min(16, numbers // 256))
+def sizes(length: int, double: bool) -> tuple[int, int]:
+    """How much of a row a program holds at a time, and of how many rows at most."""
+    numbers = BLOCK // (4 if length <= SHORT else 2) if double else BLOCK  # many rows have many sums
+    block = min(triton.next_power_of_2(length), numbers)
+    return block, numbers // block
+
+
+def warps(numbers: int, double: bool) -> int:
+    """How many warps share so many numbers: eight a thread, or four of float64, which leaves it enough registers."""
+    return max(1, min(16, numbers // (128 if double else 256)))
 
 
 @triton.jit
@@ -61,18 +74,25 @@ def places(rows, length, inner, ROWS: tl.constexpr):
 
 
 @triton.jit
-def scores(x_ptr, mask_ptr, at, inside, MASKED: tl.constexpr):
+def numbers(ptr, at, inside, other, DOUBLE: tl.constexpr):
+    """A block of numbers, of the type that is computed in."""
+    x = tl.load(ptr + at, inside, other=other).to(tl.float32)
+    return x.to(tl.float64) if DOUBLE else x
+
+
+@triton.jit
+def scores(x_ptr, mask_ptr, at, inside, MASKED: tl.constexpr, DOUBLE: tl.constexpr):
     """A block of scores; what is outside of the row or masked is -inf."""
-    x = tl.load(x_ptr + at, inside, other=-float("inf")).to(tl.float32)
+    x = numbers(x_ptr, at, inside, -float("inf"), DOUBLE)
     if MASKED:
         x = tl.where(tl.load(mask_ptr + at, inside, other=0) != 0, x, -float("inf"))
     return x
 
 
 @triton.jit
-def gradients(g_ptr, mask_ptr, at, inside, MASKED: tl.constexpr):
+def gradients(g_ptr, mask_ptr, at, inside, MASKED: tl.constexpr, DOUBLE: tl.constexpr):
     """A block of upstream gradients; what is outside of the row or masked is 0."""
-    g = tl.load(g_ptr + at, inside, other=0.0).to(tl.float32)
+    g = numbers(g_ptr, at, inside, 0.0, DOUBLE)
     if MASKED:
         g = tl.where(tl.load(mask_ptr + at, inside, other=0) != 0, g, 0.0)
     return g
@@ -86,7 +106,7 @@ def distance(x, top):
 
 @triton.jit
 def gathered(top, rest, x):
-    """Largest score so far, the sum of exp(x - largest) less 1, and the factor for what has been summed before."""
+    """Largest score so far, and the sum of exp(x - largest) less 1."""
     new = tl.maximum(top, tl.max(x, 1)[:, None])
     scale = tl.where(top == new, 1.0, tl.exp(distance(top, new)))
     d = distance(x, new)
@@ -94,7 +114,7 @@ def gathered(top, rest, x):
     ties = tl.sum(tl.where(d < 0, 0.0, tl.where(d == d, 1.0, d)), 1)[:, None]  # NaN is not below, and makes NaN
     # The 1 is taken off before what may be tiny is added.
     rest = tl.where(top == new, rest + ties + below, (1.0 + rest) * scale + (ties - 1.0) + below)
-    return new, rest, scale
+    return new, rest
 
 
 @triton.jit
@@ -107,68 +127,96 @@ def finished(top, rest):
 @triton.jit
 def forward_kernel(
     x_ptr, mask_ptr, out_ptr, rows, length, inner,
-    LOGARITHM: tl.constexpr, MASKED: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    LOGARITHM: tl.constexpr, MASKED: tl.constexpr, DOUBLE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Softmax of ROWS rows, or its logarithm."""
     begin, exists = places(rows, length, inner, ROWS)
     column = tl.arange(0, BLOCK)[None, :]
-    top = tl.full([ROWS, 1], -float("inf"), tl.float32)
-    rest = tl.zeros([ROWS, 1], tl.float32)
+    top = tl.full([ROWS, 1], -float("inf"), tl.float64 if DOUBLE else tl.float32)
+    rest = tl.zeros([ROWS, 1], tl.float64 if DOUBLE else tl.float32)
     for start in range(0, length, BLOCK):
         inside = exists & (start + column < length)
-        x = scores(x_ptr, mask_ptr, begin + (start + column) * inner, inside, MASKED)
-        top, rest, _ = gathered(top, rest, x)
+        x = scores(x_ptr, mask_ptr, begin + (start + column) * inner, inside, MASKED, DOUBLE)
+        top, rest = gathered(top, rest, x)
     rest = finished(top, rest)
     for start in range(0, length, BLOCK):
         at = begin + (start + column) * inner
         inside = exists & (start + column < length)
-        x = scores(x_ptr, mask_ptr, at, inside, MASKED)
+        x = scores(x_ptr, mask_ptr, at, inside, MASKED, DOUBLE)
         d = distance(x, top)
         y = (d - log1p(rest)) if LOGARITHM else tl.exp(d) / (1.0 + rest)
         if MASKED:
             left_out = -float("inf") if LOGARITHM else 0.0
             y = tl.where(tl.load(mask_ptr + at, inside, other=0) != 0, y, left_out)
-        tl.store(out_ptr + at, y, inside)
+        tl.store(out_ptr + at, y.to(tl.float32), inside)
 
 
 @triton.jit
 def backward_kernel(
     g_ptr, x_ptr, mask_ptr, out_ptr, rows, length, inner,
-    LOGARITHM: tl.constexpr, MASKED: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    LOGARITHM: tl.constexpr, MASKED: tl.constexpr, DOUBLE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of the scores from that of the results, for ROWS rows."""
+    """The gradient of the scores from that of the results, for ROWS rows.
+
+    Of softmax, gradients are taken relative to that of the largest score, whose slope sees the others alone. Of its
+    logarithm, g_i - p_i G, G the sum of all g, is for n scores next to each other ((n g_i - G) + (g_i T - t_i G)) / S,
+    t_i exp(x_i - largest) less 1, and T and S the sums of these and of the exponentials: where gradients are equal, the
+    first bracket is 0.
+    """
     begin, exists = places(rows, length, inner, ROWS)
     column = tl.arange(0, BLOCK)[None, :]
-    top = tl.full([ROWS, 1], -float("inf"), tl.float32)
-    rest = tl.zeros([ROWS, 1], tl.float32)
-    total = tl.zeros([ROWS, 1], tl.float32)
+    kind: tl.constexpr = tl.float64 if DOUBLE else tl.float32
+    scale: tl.constexpr = 1.0 if DOUBLE else 1 / 64  # of the largest numbers in float32 there is a sum, too
+    top = tl.full([ROWS, 1], -float("inf"), kind)
+    at_top = tl.zeros([ROWS, 1], kind)
     for start in range(0, length, BLOCK):
         at = begin + (start + column) * inner
         inside = exists & (start + column < length)
-        x = scores(x_ptr, mask_ptr, at, inside, MASKED)
-        g = gradients(g_ptr, mask_ptr, at, inside, MASKED)
-        top, rest, scale = gathered(top, rest, x)
+        x = scores(x_ptr, mask_ptr, at, inside, MASKED, DOUBLE)
+        new = tl.maximum(top, tl.max(x, 1)[:, None])
+        if not LOGARITHM:
+            g = gradients(g_ptr, mask_ptr, at, inside, MASKED, DOUBLE) * scale
+            highest = tl.max(tl.where(x == new, g, -float("inf")), 1)[:, None]  # of several the largest
+            at_top = tl.maximum(tl.where(top == new, at_top, -float("inf")), highest)
+        top = new
+    rest = tl.zeros([ROWS, 1], kind)
+    total = tl.zeros([ROWS, 1], kind)
+    others = tl.zeros([ROWS, 1], kind)
+    ties = tl.zeros([ROWS, 1], kind)
+    count = tl.zeros([ROWS, 1], kind)
+    lacks = tl.zeros([ROWS, 1], kind)
+    for start in range(0, length, BLOCK):
+        at = begin + (start + column) * inner
+        inside = exists & (start + column < length)
+        d = distance(scores(x_ptr, mask_ptr, at, inside, MASKED, DOUBLE), top)
+        g = gradients(g_ptr, mask_ptr, at, inside, MASKED, DOUBLE) * scale
+        below = tl.where(d < 0, tl.exp(d), 0.0)
+        tied = tl.where(d < 0, 0.0, tl.where(d == d, 1.0, d))  # NaN is not below, and makes NaN
+        rest += tl.sum(below, 1)[:, None]
+        ties += tl.sum(tied, 1)[:, None]
         if LOGARITHM:
             total += tl.sum(g, 1)[:, None]
+            others += tl.sum(tl.where(d < 0, g, 0.0), 1)[:, None]
+            count += tl.sum(tl.where(d > -float("inf"), 1.0, 0.0), 1)[:, None]
+            lacks += tl.sum(tl.where(d > -float("inf"), expm1(d), 0.0), 1)[:, None]
         else:
-            total = total * scale + tl.sum(tl.exp(distance(x, top)) * g, 1)[:, None]
-    rest = finished(top, rest)
-    if not LOGARITHM:
-        total /= 1.0 + rest
-    # A gradient sums to 0, up to the roundings of p: what is left of the sum is theirs, and is given back.
-    left = tl.zeros([ROWS, 1], tl.float32)
+            total += tl.sum((below + tied) * tl.where(below + tied == 0, 0.0, g - at_top), 1)[:, None]
+    rest = finished(top, rest + (ties - 1.0))  # the 1 is taken off before what may be tiny is added
+    mean = total / (1.0 + rest)
     for start in range(0, length, BLOCK):
         at = begin + (start + column) * inner
         inside = exists & (start + column < length)
-        p = tl.exp(distance(scores(x_ptr, mask_ptr, at, inside, MASKED), top)) / (1.0 + rest)
-        g = gradients(g_ptr, mask_ptr, at, inside, MASKED)
-        left += tl.sum((g - p * total) if LOGARITHM else p * (g - total), 1)[:, None]
-    for start in range(0, length, BLOCK):
-        at = begin + (start + column) * inner
-        inside = exists & (start + column < length)
-        p = tl.exp(distance(scores(x_ptr, mask_ptr, at, inside, MASKED), top)) / (1.0 + rest)
-        g = gradients(g_ptr, mask_ptr, at, inside, MASKED)
-        y = ((g - p * total) if LOGARITHM else p * (g - total)) - p * left
+        d = distance(scores(x_ptr, mask_ptr, at, inside, MASKED, DOUBLE), top)
+        g = gradients(g_ptr, mask_ptr, at, inside, MASKED, DOUBLE) * scale
+        e = tl.exp(d)
+        if LOGARITHM:
+            alone = (g * rest - others) / (1.0 + rest)  # 1 - p would lose its digits
+            far = tl.where((d == 0) & (ties == 1), alone, g - e * mean)
+            near = ((count * g - total) + (g * lacks - expm1(d) * total)) / (1.0 + rest)
+            close = (lacks * 128 > -count) & (d > -float("inf"))  # exponentials are above 1 - 1/128, on average
+            y = tl.where(close, near, far) / scale
+        else:
+            y = e / (1.0 + rest) / scale * (g - at_top - mean)
         if MASKED:
             y = tl.where(tl.load(mask_ptr + at, inside, other=0) != 0, y, 0.0)
-        tl.store(out_ptr + at, y, inside)
+        tl.store(out_ptr + at, y.to(tl.float32), inside)

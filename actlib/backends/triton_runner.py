@@ -3,8 +3,10 @@
 Set TRITON_INTERPRET=1 before the first import of triton to run the kernels on the CPU, in NumPy, without a GPU.
 """
 
+import ctypes
 import functools
 import linecache
+import math
 import weakref
 from collections.abc import Callable, Sequence
 
@@ -13,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from actlib.backends import PHI_SCALE, PHI_TAIL
+from actlib.backends import PHI_SCALE, PHI_TAIL, doubles
 from actlib.backends.torch_runner import flatten, leader, unseen, with_lines
 
 BLOCK = 1024
@@ -21,6 +23,24 @@ PACKED = "packed"
 
 OLDEST = 70
 """Ten times the compute capability that a GPU needs."""
+
+HALF_AS_FAST = ((6, 0), (7, 0), (8, 0), (9, 0), (10, 0))
+"""Compute capabilities of NVIDIA's GPUs that take half as many steps in float64 as in float32; others take a thirtieth.
+
+Source: NVIDIA, CUDA C++ Programming Guide, throughput of arithmetic instructions.
+"""
+
+
+@functools.cache
+def computes_in_double(device: torch.device) -> bool:
+    """Whether a GPU is as fast in float64 as results in float32 need it to be within an ulp.
+
+    Kernels wait for memory there, and not for what they compute. In Triton's interpreter, on the CPU, it is so, too.
+    """
+    if device.type != "cuda":
+        return True
+    capability = torch.cuda.get_device_capability(device)
+    return capability[0] == 9 if torch.version.hip else capability in HALF_AS_FAST  # AMD's CDNA, or NVIDIA
 
 
 def check() -> None:
@@ -50,14 +70,18 @@ def run(
     arguments: Sequence[Tensor | float],
     shape: torch.Size,
     dtypes: Sequence[torch.dtype],
+    double: bool,
 ) -> list[Tensor]:
-    """Launches a kernel once over all elements; arguments and results as those of `torch_runner.run`."""
+    """Launches a kernel once over all elements; arguments and results as those of `torch_runner.run`.
+
+    `double` tells whether it computes in float64.
+    """
     like = leader(arguments, shape)
     outputs = [torch.empty_like(like, dtype=dtype) for dtype in dtypes]
     if like.numel():
         order = outputs[0]
         targets = [flatten(out, order) for out in outputs]
-        _launch(kernel, _given(arguments, kinds(arguments, shape), order), targets, order.numel())
+        _launch(kernel, _given(arguments, kinds(arguments, shape), order, double), targets, order.numel())
     return outputs
 
 
@@ -69,6 +93,7 @@ def run_packed(
     outputs: Sequence[Tensor],
     order: Tensor,
     step: int,
+    double: bool,
 ) -> None:
     """Launches a kernel of which two arguments, and two results, are views of one contiguous tensor.
 
@@ -79,8 +104,9 @@ def run_packed(
         outputs: What is written into: a contiguous tensor, or two views of one.
         order: A contiguous tensor of the shape of each of them.
         step: From one element of a row to the next, in a view.
+        double: Whether it computes in float64.
     """
-    _launch(kernel, _given(arguments, kinds, order), [*outputs, order.shape[-1], step], order.numel())
+    _launch(kernel, _given(arguments, kinds, order, double), [*outputs, order.shape[-1], step], order.numel())
 
 
 def _launch(kernel: Callable, given: Sequence[Tensor | float], targets: Sequence[Tensor | int], n: int) -> None:
@@ -88,7 +114,9 @@ def _launch(kernel: Callable, given: Sequence[Tensor | float], targets: Sequence
         kernel[(triton.cdiv(n, BLOCK),)](*given, *targets, n, BLOCK=BLOCK)
 
 
-def _given(arguments: Sequence[Tensor | float], kinds: Sequence[str], order: Tensor) -> list[Tensor | float]:
+def _given(
+    arguments: Sequence[Tensor | float], kinds: Sequence[str], order: Tensor, double: bool
+) -> list[Tensor | float]:
     """What a kernel gets for arguments of these kinds, where results lie in the memory order of a dense tensor."""
     shape = order.shape
     given: list[Tensor | float] = []
@@ -100,8 +128,14 @@ def _given(arguments: Sequence[Tensor | float], kinds: Sequence[str], order: Ten
             values = argument.expand(shape).movedim(dim, 0).flatten(1)[:, 0].contiguous()
             given += [values, order.stride(dim), shape[dim]]
         else:
-            given.append(float(argument) if kind == "number" else argument)
+            given += [argument] if kind != "number" else parts(float(argument)) if double else [float(argument)]
     return given
+
+
+def parts(number: float) -> tuple[float, float]:
+    """A number as the sum of two that float32 holds, since kernels are given no others."""
+    high = ctypes.c_float(number).value
+    return high, ctypes.c_float(number - high).value if math.isfinite(high) else 0.0
 
 
 def _kind(argument: Tensor | float, shape: torch.Size) -> str:
@@ -121,17 +155,33 @@ def _channel(argument: Tensor, shape: torch.Size) -> int | None:
     return varying[0] if len(varying) == 1 else None
 
 
+def _horner(coefficients: Sequence[float], of: str) -> str:
+    """A polynomial with these coefficients, lowest first, in the words of a kernel."""
+    return functools.reduce(lambda p, c: f"({p} * {of} + {c})", map(repr, coefficients[-2::-1]), repr(coefficients[-1]))
+
+
+def _made_of(name: str, source: str) -> Callable:
+    """What kernels may call, of a source in which polynomials have been written out."""
+    return load(name, f"@triton.jit\n{source}", {"triton": triton, "tl": tl})
+
+
 @triton.jit
 def sigma(x):
     e = tl.exp(-tl.abs(x))
     return tl.where(x < 0, e, 1.0) / (1.0 + e)
 
 
-@triton.jit
-def expm1(x):
-    # Near 0 the Taylor series: exp(x) - 1 would lose its digits.
-    p = 1.0 + x * (0.5 + x * (1 / 6 + x * (1 / 24 + x * (1 / 120 + x * (1 / 720 + x * (1 / 5040 + x / 40320))))))
+# Near 0 the Taylor series: exp(x) - 1 would lose its digits.
+expm1 = _made_of(
+    "expm1",
+    f"""def expm1(x):
+    if x.dtype == tl.float64:
+        p = {_horner([1 / math.factorial(n) for n in range(1, 17)], "x")}
+    else:
+        p = {_horner([1 / math.factorial(n) for n in range(1, 9)], "x")}
     return tl.where(tl.abs(x) < 0.5, x * p, tl.exp(x) - 1.0)
+""",
+)
 
 
 @triton.jit
@@ -168,17 +218,25 @@ def cosh(x):
     return 0.5 * h * h + 0.5 / h / h
 
 
-@triton.jit
-def atan(x):
-    # Moshier, Cephes: to |z| <= tan(pi/8), where atan(x) = atan(z) + pi/4 or pi/2.
+# To |z| <= tan(pi/8), where atan(x) = atan(z) + pi/4 or pi/2. In float32 the polynomial is that of Moshier, Cephes.
+atan = _made_of(
+    "atan",
+    f"""def atan(x):
     a = tl.abs(x)
     far = a > 2.414213562373095
     middle = a > 0.4142135623730950
     z = tl.where(far, -1.0 / a, tl.where(middle, (a - 1.0) / (a + 1.0), a))
     s = z * z
-    p = ((8.05374449538e-2 * s - 1.38776856032e-1) * s + 1.99777106478e-1) * s - 3.33329491539e-1
-    t = tl.where(far, 1.5707963267948966, tl.where(middle, 0.7853981633974483, 0.0)) + (p * s * z + z)
+    if x.dtype == tl.float64:
+        p = {_horner(doubles.ATAN, "s")}
+    else:
+        p = ((8.05374449538e-2 * s - 1.38776856032e-1) * s + 1.99777106478e-1) * s - 3.33329491539e-1
+    # Of pi/4: a number in a product has the digits of the other factor.
+    quarters = tl.where(far, 2.0, tl.where(middle, 1.0, 0.0)).to(x.dtype)
+    t = quarters * 0.7853981633974483 + (p * s * z + z)
     return tl.where(x < 0, -t, t)
+""",
+)
 
 
 @triton.jit
@@ -202,15 +260,22 @@ def phi(x):
     return tl.exp(x * x * -0.5) * 0.3989422804014327
 
 
-_horner = functools.reduce(lambda p, c: f"({p} * u + {c})", map(repr, PHI_TAIL[-2::-1]), repr(PHI_TAIL[-1]))
-Phi_tail = load(
+Phi_tail = _made_of(
     "Phi_tail",
-    f"""@triton.jit
-def Phi_tail(x):
-    u = 1.0 / (1.0 + {PHI_SCALE} * tl.abs(x))
-    return u * {_horner}
+    f"""def Phi_tail(x):
+    a = tl.abs(x)
+    if x.dtype == tl.float64:
+        near = tl.where(a > {doubles.FAR}, {doubles.FAR}, a)
+        z = 1.0 / tl.where(a > {doubles.FAR}, a, {doubles.FAR})
+        s = z * z
+        far = z * {_horner(doubles.SERIES, "s")}
+        quotient = {_horner(doubles.PHI_TAIL[0], "near")} / {_horner(doubles.PHI_TAIL[1], "near")}
+        t = tl.where(a > {doubles.FAR}, far, quotient)
+    else:
+        u = 1.0 / (1.0 + {PHI_SCALE} * a)
+        t = u * {_horner(PHI_TAIL, "u")}
+    return t
 """,
-    {"triton": triton, "tl": tl},
 )
 
 

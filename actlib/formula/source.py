@@ -144,9 +144,9 @@ def triton_source(
         inputs: The symbols.
         outputs: One expression an output.
         kinds: How each input comes: "full", a tensor with an element for each element of the results; "one", a tensor
-            with a single element; "channel", a tensor whose element is chosen by ``(at // inner) % size``; "number";
-            or "packed", one of two that share rows of twice the size, as halves or in turn. Where there are such, two
-            results share rows likewise.
+            with a single element; "channel", a tensor whose element is chosen by ``(at // inner) % size``; "number",
+            which comes as the sum of two if the kernel computes in float64; or "packed", one of two that share rows of
+            twice the size, as halves or in turn. Where there are such, two results share rows likewise.
         double: Whether it computes in float64 instead of float32; by default, as the formulas need.
     """
     names, temporaries, results = _prepare(inputs, outputs)
@@ -157,7 +157,7 @@ def triton_source(
     double = needs_double(outputs) if double is None else double
     # Triton's interpreter takes bfloat16 to float64 and back by way of float32 alone.
     wide, back = (".to(tl.float64)", ".to(tl.float32)") if double else ("", "")
-    printer = _TritonPrinter(narrow)
+    printer = _TritonPrinter(narrow, double)
     targets = ["out_ptr"] if len(results) == 1 else [f"out{i}_ptr" for i in range(len(results))]
     packed = "packed" in kinds
     place = "packed" if packed and len(results) == 2 else "at"
@@ -167,14 +167,14 @@ def triton_source(
         "packed": "{0}_ptr",
         "one": "{0}_ptr",
         "channel": "{0}_ptr, {0}_inner, {0}_size",
-        "number": "{0}",
+        "number": "{0}, {0}_rest" if double else "{0}",
     }
     loads = {
         "full": "{0} = tl.load({0}_ptr + at, inside).to(tl.float32){1}",
         "packed": "{0} = tl.load({0}_ptr + packed, inside).to(tl.float32){1}",
         "one": "{0} = tl.load({0}_ptr).to(tl.float32){1}",
         "channel": "{0} = tl.load({0}_ptr + (at // {0}_inner) % {0}_size, inside).to(tl.float32){1}",
-        "number": None,
+        "number": "{0} = tl.full((), {0}, tl.float64) + tl.full((), {0}_rest, tl.float64)" if double else None,
     }
     given = [arguments[kind].format(n) for n, kind in zip(names, kinds, strict=True)]
     lines = [
@@ -789,10 +789,13 @@ class _Printer(StrPrinter):
 
     def _print_Piecewise(self, expr):
         *pieces, (last, _) = expr.args
-        text = self._print(last)
+        text = self._print_alternative(last)
         for value, condition in reversed(pieces):
-            text = f"where({self._print(condition)}, {self._print(value)}, {text})"
+            text = f"where({self._print(condition)}, {self._print_alternative(value)}, {text})"
         return text
+
+    def _print_alternative(self, value):
+        return self._print(value)
 
     def _print_Integer(self, expr):
         # Beyond these, floats are not exact either, and some backends have no room for an integer.
@@ -807,11 +810,18 @@ class _TritonPrinter(_Printer):
 
     Args:
         narrow: Names of all that is one number.
+        double: Whether the kernel computes in float64.
     """
 
-    def __init__(self, narrow: Collection[str]):
+    def __init__(self, narrow: Collection[str], double: bool):
         super().__init__()
         self.narrow = narrow
+        self.double = double
+
+    def _print_alternative(self, value):
+        # A bare number would be taken for one of float32.
+        text = self._print(value)
+        return f"tl.full((), {text}, tl.float64)" if self.double and value.is_Float else text
 
     def _print_And(self, expr):
         return self._joined("both", expr, super()._print_And)
