@@ -208,11 +208,12 @@ def test_rows_give_the_same_bits_on_every_processor(logarithm, backward, dtype, 
 
 
 @pytest.mark.parametrize("logarithm", [False, True])
+@pytest.mark.parametrize(("dtype", "in_pairs"), [("float32", True), ("bfloat16", False)])
 @pytest.mark.parametrize("length", [5, 11 * BLOCK + 5])
-def test_rows_with_all_digits_give_the_same_bits_on_every_processor(logarithm, length):
-    given = torch.randn(2, 7, length)
+def test_rows_with_all_digits_give_the_same_bits_on_every_processor(logarithm, dtype, in_pairs, length):
+    given = torch.randn(2, 7, length).to(getattr(torch, dtype))
     places = [t.data_ptr() for t in given]
-    text = llvm_softmax.exact_source(logarithm, ("float32", "float32"), "float32")
+    text = llvm_softmax.exact_source(logarithm, (dtype, dtype), dtype, in_pairs=in_pairs)
     on_every_processor((text, "QQQQ", 1), given[0].clone(), lambda kernel, out: kernel(7, 1, length, out, *places))
 
 

@@ -153,7 +153,8 @@ KERNELS = {
     "softmax, float16": lambda: llvm_softmax.kernel_source(False, ("float16", "float16"), "float16"),
     "logarithm of softmax, bfloat16": lambda: llvm_softmax.kernel_source(True, ("bfloat16",), "bfloat16"),
     "softmax of 40, float32": lambda: llvm_softmax.kernel_source(False, ("float32", "float32"), "float32", 48),
-    "softmax with all digits": lambda: llvm_softmax.exact_source(False, ("float32", "float32"), "float32"),
+    "softmax with all digits": lambda: llvm_softmax.exact_source(False, ("float32",) * 2, "float32", in_pairs=True),
+    "softmax in float64": lambda: llvm_softmax.exact_source(False, ("bfloat16",) * 2, "bfloat16", in_pairs=False),
 }
 
 

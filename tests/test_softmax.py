@@ -426,17 +426,18 @@ def test_kernels_equal_the_torch_path_in_all_orders(function, torchs, shape, dim
 
 
 @both
-@pytest.mark.parametrize("block", [8, 64])
+@pytest.mark.parametrize("block", [16, 64])
 def test_kernels_take_rows_longer_than_a_block(function, torchs, block, by_kernel, monkeypatch):  # noqa: ARG001
     monkeypatch.setattr(softmax_kernels, "BLOCK", block)
     rising = torch.linspace(-20, 20, 2 * 70, device=DEVICE).view(2, 70)  # the largest is ever the last
     ties = torch.tensor([3.0, 1.0, 3.0, 3.0], device=DEVICE).repeat(2, 20)
     holes = torch.where(rising.abs() < 5, -torch.inf, rising)
-    for x in (rising, rising.flip(1), ties, holes, holes.flip(1), torch.randn(3, 70, device=DEVICE)):
-        for dim, t in ((1, x), (0, x.T)):
-            ours = by_kernel(derivatives, lambda a, d=dim: function(a, d), t)
-            theirs = derivatives(lambda a, d=dim: function(a, d), t.cpu())
-            assert_all_close([o.cpu() for o in ours], theirs, rtol=2**-19, atol=2**-19)
+    random = torch.randn(3, 70, device=DEVICE)
+    rows = rising, rising.flip(1), ties, holes, holes.flip(1), random
+    for dim, t in (*((1, x) for x in rows), (0, random.T)):
+        ours = by_kernel(derivatives, lambda a, d=dim: function(a, d), t)
+        theirs = derivatives(lambda a, d=dim: function(a, d), t.cpu())
+        assert_all_close([o.cpu() for o in ours], theirs, rtol=2**-19, atol=2**-19)
 
 
 @both
@@ -586,6 +587,17 @@ def row_errors(function, x, g, named=None):
     return [np.where(np.abs(t) >= least, accuracy.ulp_error(c, t), 0).max() for c, t in pairs]
 
 
+def slopes_and_terms(function, x, g):
+    """Slopes of rows, and the sizes of what they are the sums of."""
+    p = torch.softmax(x.detach().double(), 1)
+    (slopes,) = torch.autograd.grad(function(x, 1), x, g)
+    size = g.double().abs()
+    terms = size + p * size.sum(1, keepdim=True)
+    if function is actlib.softmax:
+        terms = p * (size + (p * size).sum(1, keepdim=True))
+    return slopes.double().numpy(), terms.numpy()
+
+
 def patterns(shape, seed, bound=torch.inf):
     """Float32 numbers of random bit patterns; others in place of those beyond the bound."""
     numbers = accuracy.random_finite(torch.float32, shape.numel(), seed).view(shape)
@@ -604,10 +616,14 @@ SCORES = {
 GRADIENTS = {
     "ordinary": torch.randn,
     "random patterns": lambda shape: patterns(shape, 3),
-    "one alone": lambda shape: torch.eye(shape[1])[torch.randint(shape[1], shape[:1])],
+    "one alone": lambda shape: torch.zeros(shape).scatter_(1, torch.randint(shape[1], (shape[0], 1)), 1),
     "equal": torch.ones,
     "largest": lambda shape: torch.finfo(torch.float32).max * torch.randn(shape).sign(),
 }
+
+
+NEIGHBOURS = lambda shape: 1 + torch.randn(shape) / 128
+"""Gradients of few values, whose mean may be one of them."""
 
 
 @of_machine_code
@@ -644,10 +660,57 @@ def test_slopes_of_short_rows_in_half_precision(function, torchs, dtype, length)
     torch.manual_seed(length)
     shape = torch.Size([512 // length, length])
     for name, scores in SCORES.items():
-        for gradients in (torch.randn, torch.ones, GRADIENTS["one alone"], lambda shape: 1 + torch.randn(shape) / 128):
+        for gradients in (torch.randn, torch.ones, GRADIENTS["one alone"], NEIGHBOURS):
             if not name.startswith("random"):
                 errors = row_errors(function, scores(shape).to(dtype), gradients(shape).to(dtype))
                 assert max(errors) <= accuracy.BAR
+
+
+@of_machine_code
+@pytest.mark.skipif(DEVICE == "cuda", reason="of machine code for the CPU")
+@pytest.mark.parametrize("length", [17, 100, 129, 1025, 300_001])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@both
+def test_scores_next_to_each_other_in_half_precision(function, torchs, dtype, length):  # noqa: ARG001
+    torch.manual_seed(length)
+    shape = torch.Size([max(1, 2048 // length), length])
+    sizes = torch.logspace(-6, -2.5, shape[0])[:, None] if length < 10_000 else 1e-3
+    for gradients in (torch.randn, torch.ones, NEIGHBOURS, GRADIENTS["one alone"]):
+        errors = row_errors(function, (torch.randn(shape) * sizes).to(dtype), gradients(shape).to(dtype))
+        assert max(errors) <= accuracy.BAR
+
+
+@of_machine_code
+@pytest.mark.skipif(DEVICE == "cuda", reason="of machine code for the CPU")
+@pytest.mark.parametrize("length", [17, 128, 129, 1025, 300_001])
+@both
+def test_large_gradients_bring_back_small_shares(function, torchs, length):  # noqa: ARG001
+    """Next to gradients of 1e38, shares from 1e-70 on count."""
+    torch.manual_seed(length)
+    shape = torch.Size([max(1, 1024 // length), length])
+    x, g = torch.randn(shape) - 120, torch.zeros(shape)
+    x[:, 3], g[:, 3] = 0, 1e38
+    x[:, 5], g[:, 5] = -160, 3e38
+    assert max(row_errors(function, x.bfloat16(), g.bfloat16())) <= accuracy.BAR
+
+
+@of_machine_code
+@pytest.mark.skipif(DEVICE == "cuda", reason="of machine code for the CPU")
+@pytest.mark.parametrize("length", [17, 100, 1000])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@both
+def test_slopes_of_long_rows_lack_little_of_their_terms(function, torchs, dtype, length):  # noqa: ARG001
+    """Where terms happen to cancel, half an ulp of the slope may be less than what they are known to."""
+    torch.manual_seed(length)
+    shape = torch.Size([4096 // length, length])
+    for name, scores in SCORES.items():
+        for gradients in (torch.randn, torch.ones, NEIGHBOURS, lambda shape: 300 * torch.randn(shape)):
+            x, g = scores(shape).to(dtype), gradients(shape).to(dtype)
+            if not name.startswith("random"):
+                slopes, _ = slopes_and_terms(function, x.requires_grad_(), g)
+                truths, terms = slopes_and_terms(function, x.detach().double().requires_grad_(), g.double())
+                close = accuracy.ulp(truths, dtype) / 2 + 2**-21 * terms
+                assert (np.abs(slopes - truths) <= close).all()
 
 
 @of_machine_code

@@ -93,6 +93,12 @@ def _decay(x: Double) -> Double:
     return square(fma(m, scale, scale))
 
 
+def exp_and_expm1(x: Double) -> tuple[Double, Double]:
+    """exp(x) and expm1(x), where the former is a normal number."""
+    m, scale = _parts(x)
+    return fma(m, scale, scale), fma(m, scale, scale - 1)
+
+
 def expm1(x):
     m, scale = _parts(clamped(x, -60, HIGHEST))
     return signed(where(x > HIGHEST, math.inf, fma(m, scale, scale - 1)), x)

@@ -7,7 +7,8 @@ pieces, which threads share where there are few rows.
 
 A slope of softmax is p_i (g_i - m), m the mean of the gradients under p. Gradients are taken relative to that of the
 largest score, so that no digits are lost where its p is next to 1. Where the bracket is far smaller than the terms of m
-nevertheless, a row is computed once more, in pairs of float64 numbers.
+nevertheless, a row is computed once more, in pairs of float64 numbers. In half precision, rows whose scores are next to
+each other, or so far apart that float32 lacks range, are computed once more in float64.
 """
 
 import ctypes
@@ -126,8 +127,8 @@ def _share_rows(what: tuple, length: int, most: int, out: Tensor, tensors: Seque
         given = [out.data_ptr() + first * out.element_size(), *(start + first * size for size, start in places)]
         for kernel in kernels:
             kernel(pieces, min(most, pieces), length, *given, state.data_ptr())
-        if is_watched(*what[1:]) and (state[:, _State.LEAST // 8 :] < 0).any():
-            _exact(*what)(1, 1, length, *given)
+        if len(tensors) == 2 and (state[:, _State.LEAST // 8 :] < 0).any():
+            _more_exact(*what)(1, 1, length, *given)
 
 
 PIECE = SHARE
@@ -172,7 +173,8 @@ def _kernel(logarithm: bool, kinds: tuple[str, ...], output: str, form: int) -> 
     source = functools.partial(kernel_source, logarithm, kinds, output, form)
     if form in STEPS:
         return Kernel(source, "Q" * (len(kinds) + 3), unit=1), ()
-    more = (_exact(logarithm, kinds, output).place,) if is_watched(kinds, output, form) else ()
+    what = logarithm, kinds, output, form
+    more = (_more_exact(*what).place,) if len(kinds) == 2 else ()
     kernel = Kernel(source, "Q" * (len(kinds) + 3 + len(more)), unit=1)
     return kernel, more
 
@@ -186,15 +188,21 @@ class _Exact(Kernel):
         return self._engine.get_function_address("span")
 
 
+def _more_exact(logarithm: bool, kinds: tuple[str, ...], output: str, form: int = 0) -> _Exact:
+    """The kernel to which others leave rows in which they lose digits."""
+    return _exact(logarithm, kinds, output, in_pairs=is_watched(kinds, output, form))
+
+
 @functools.cache
-def _exact(logarithm: bool, kinds: tuple[str, ...], output: str) -> _Exact:
-    return _Exact(functools.partial(exact_source, logarithm, kinds, output), "Q" * (len(kinds) + 2), unit=1)
+def _exact(logarithm: bool, kinds: tuple[str, ...], output: str, *, in_pairs: bool) -> _Exact:
+    source = functools.partial(exact_source, logarithm, kinds, output, in_pairs=in_pairs)
+    return _Exact(source, "Q" * (len(kinds) + 2), unit=1)
 
 
 def is_watched(kinds: Sequence[str], output: str, form: int = 0) -> bool:
-    """Whether kernels notice rows in which digits are lost, and leave these to the kernel of `exact_source`.
+    """Whether kernels notice by its results that a row loses digits; those for others do so by its scores.
 
-    In half precision, short ones do: in a sum of few terms these may cancel, as 1 - 2p does next to p = 1/2.
+    In half precision, those of short rows do: in a sum of few terms these may cancel, as 1 - 2p does next to p = 1/2.
     """
     return len(kinds) == 2 and (output == "float32" or 0 < form <= SHORT)
 
@@ -212,7 +220,7 @@ def kernel_source(logarithm: bool, kinds: Sequence[str], output: str, form: int 
     Returns:
         A module as `Code.function` describes it; `data` holds the number of rows, their length, and the addresses of
         the results, of gradients (for backward), of scores, of room for the float64 numbers of one row and a block
-        more for each thread, and, if `is_watched`, of what `exact_source` gives. For a step it holds the number of
+        more for each thread, and, for backward, of what `exact_source` gives. For a step it holds the number of
         pieces, and the room is for what is found of each of them, see `_State`.
     """
     code = Code()
@@ -224,7 +232,7 @@ def kernel_source(logarithm: bool, kinds: Sequence[str], output: str, form: int 
     if form in STEPS:
         _LongRow(recipe, "0", keeps=False).of_pieces(form, "%rooms")
         return code.function()
-    if recipe.watched:
+    if recipe.backward:
         code.lines.append(f"%exact = getelementptr i8, ptr {code.field(len(names) + 4, 'ptr')}, i64 0")
     if 0 < form <= SHORT:
         _short_rows(recipe, form)
@@ -261,6 +269,13 @@ an ulp of float32 is worth 25."""
 STEP = 2.0**-27
 """The same for each rounding to float64 on the way from a term to the sum of a row."""
 
+FLAT = 2.0**-5
+"""By so much at most are exponentials in a row less than 1, on average, where scores are next to each other."""
+
+FAR_APART = -200.0, -70.0
+"""Distances of which exponentials, and shares of a row's sum, are less than float32 has room for, though a gradient in
+bfloat16 brings them back."""
+
 FEWER = 2.0**-10
 """The same of both for half precision: so many digits fewer are wanted."""
 
@@ -285,7 +300,9 @@ class _Recipe:
 
     Attributes:
         wide: Type of the vectors that exponentials are in.
-        watched: Whether results tell where they have too few digits.
+        watched: Whether results tell where digits have been lost.
+        flat: Whether sums do so, of rows of scores next to each other.
+        far: Whether distances do so.
         near: `NEAR`, or less where fewer digits are wanted.
         step: `STEP` likewise.
     """
@@ -294,6 +311,8 @@ class _Recipe:
         self.code, self.logarithm, self.kinds, self.output = code, logarithm, kinds, output
         self.backward = "g" in kinds
         self.watched = is_watched(kinds, output, form)
+        self.flat = self.backward and not self.watched
+        self.far = self.flat and output == "bfloat16"
         self.wide = Double if output == "float32" or self.watched else Vector
         self.near, self.step = (size * (1 if output == "float32" else FEWER) for size in (NEAR, STEP))
         self.scale = SCALE if self.backward and self.wide is Vector else 1
@@ -371,6 +390,11 @@ class _Recipe:
                 made |= {"least": lost, "least at top": where(alone, at_top, lost)}
         return {name: value.to(self.wide) for name, value in made.items()}
 
+    def unevenness(self, sums: dict[str, Double]) -> Double:
+        """Less than 0 for a row of scores that are next to each other."""
+        total = sums["rest"] + sums["tops"] if self.logarithm else sums["e"]
+        return _length(self.code) * (1 - FLAT) - total
+
     def result(self, d: Vector | None, e: Vector | None, g: Vector | None, c: dict[str, Vector]) -> Vector:
         """The result, for distance, exponential and moved gradient; and how far it is above its least size."""
         if not self.backward:
@@ -401,9 +425,13 @@ def _distance(x: Vector, top: Vector, vector: type[Vector]) -> Vector:
     return where(x == math.inf, 0, x.to(vector) - top.to(vector))
 
 
+def _at_least(x: Double, least: float) -> Double:
+    return where(x < least, least, x)
+
+
 def _decay(x: Double, *, exact: bool) -> Double:
     """exp(x) for x <= 0, but no less than that of `LOWEST`; right to 34 bits, or to 50."""
-    x = where(x < LOWEST, LOWEST, x)
+    x = _at_least(x, LOWEST)
     f, shifted = rough.reduced(x)
     if exact:
         f = fma(x, PER_LOG_2[1], f)
@@ -434,7 +462,12 @@ def _in_vectors(recipe: _Recipe, rows: "_Turns | _OneRow", x: list[Vector], g: l
     close = lambda top, *values: recipe.constants(top, dict(zip(names, values, strict=True)), share)
     constants = _each(close, top, *sums.values())
     made, above = zip(*map(recipe.result, ds, es, gs, constants), strict=True)
-    return [m.to(Vector) for m in made], [a < 0 for a in above] if recipe.watched else []
+    lost = [a < 0 for a in above] if recipe.watched else []
+    if recipe.flat:
+        lost.append(recipe.unevenness({name: total[0] for name, total in sums.items()}) < 0)
+    if recipe.far:
+        lost += [(d > FAR_APART[0]) & (d < FAR_APART[1]) for d in ds]
+    return [m.to(Vector) for m in made], lost
 
 
 class _LongRow:
@@ -455,7 +488,8 @@ class _LongRow:
         self.largest = [code.variable(FLOATS, LOWEST_OF_ALL) for _ in range(2)]
         self.there = [code.variable(FLOATS, ZEROS) for _ in range(2)]
         self.totals = {name: _Sum(code, recipe.wide) for name in recipe.names()}
-        self.least = code.variable(DOUBLES, repeated("double", INFINITY)) if recipe.watched else ""
+        self.least = code.variable(DOUBLES, repeated("double", INFINITY)) if recipe.backward else ""
+        self.farthest = code.variable(FLOATS, ZEROS) if recipe.far else ""
 
     def at_once(self) -> None:
         """All passes."""
@@ -474,9 +508,8 @@ class _LongRow:
         in_pieces(gather)
         self.close()
         in_pieces(self.finish)
-        if self.recipe.watched:
-            lost = Double(code, code.add(f"load {DOUBLES}, ptr {self.least}")) < 0
-            _once_more(self.recipe, lost, lambda: _exactly(self.recipe, self.first))
+        if self.recipe.backward:
+            _once_more(self.recipe, self.found() < 0, lambda: _exactly(self.recipe, self.first))
 
     def of_pieces(self, step: int, place: str) -> None:
         """One of the passes over some of the pieces, given the address of what has been found of all."""
@@ -505,7 +538,7 @@ class _LongRow:
                 if self.recipe.watched:
                     code.lines.append(f"store {DOUBLES} {repeated('double', INFINITY)}, ptr {self.least}")
                 self.finish(start)
-                if self.recipe.watched:
+                if self.recipe.backward:
                     state.keep_least(piece)
 
         code.loop(code.add("sub i64 %end, %begin"), 1, body)
@@ -580,9 +613,11 @@ class _LongRow:
         def body(at, memory):
             for name, kind in (*recipe.kinds.items(), ("out", recipe.output)):  # here, where there is most to compute
                 memory.fetch(kind, f"%{name}", self._place(at), to_write=name == "out")
-            es = [recipe.exponential(recipe.distance(x, self.top)) for x in self._scores(at, memory)]
+            ds = [recipe.distance(x, self.top) for x in self._scores(at, memory)]
+            es = [recipe.exponential(d) for d in ds]
             if self.keeps:
                 _keep(code, es, at)
+                self.note_far(ds)
             one, other = (recipe.terms(e, g) for e, g in zip(es, self._moved(at, memory), strict=True))
             for name, total in self.totals.items():
                 total.add(one[name], other[name])
@@ -591,11 +626,27 @@ class _LongRow:
 
     def close(self) -> None:
         """What results need of the sums."""
-        length = Double(self.code, spread(self.code, "double", self.code.add("uitofp i64 %length to double")))
         few, near, step = FEW[self.recipe.wide], self.recipe.near, self.recipe.step
-        share = fma(length, step / PIECE, near + step * (1 + few // BLOCK + PIECE // few + OVER_LANES))
+        share = fma(_length(self.code), step / PIECE, near + step * (1 + few // BLOCK + PIECE // few + OVER_LANES))
         sums = {name: total.value() for name, total in self.totals.items()}
         self.constants = self.recipe.constants(self.top, sums, share)
+        if self.recipe.flat:
+            self.code.lines.append(f"store {DOUBLES} {self.recipe.unevenness(sums).name}, ptr {self.least}")
+
+    def note_far(self, distances: Sequence[Vector]) -> None:
+        """Notes distances, if they tell of lost digits."""
+        if self.recipe.far:
+            farthest = _read(self.code, self.farthest)
+            for d in distances:
+                farthest = where((d > FAR_APART[0]) & (d < farthest), d, farthest)
+            self.code.lines.append(f"store {FLOATS} {farthest.name}, ptr {self.farthest}")
+
+    def found(self) -> Double:
+        """In some lane less than 0, where digits have been lost."""
+        least = Double(self.code, self.code.add(f"load {DOUBLES}, ptr {self.least}"))
+        if not self.recipe.far:
+            return least
+        return where(_read(self.code, self.farthest).to(Double) < FAR_APART[1], -1, least)
 
     def finish(self, start: str) -> None:
         """Of a piece, the results."""
@@ -607,6 +658,7 @@ class _LongRow:
             else:
                 ds = [recipe.distance(x, self.top) for x in self._scores(at, memory)]
                 es = [recipe.exponential(d) if self.weighs else None for d in ds]
+                self.note_far(ds)
             given = zip(ds, es, self._moved(at, memory), strict=True)
             made, above = zip(*(recipe.result(*some, self.constants) for some in given), strict=True)
             memory.store([m.to(Vector) for m in made], recipe.output, "%out", self._place(at))
@@ -667,7 +719,12 @@ class _State:
 
     def keep_least(self, piece: str) -> None:
         """Keeps how far results of a piece are above the least size."""
-        self._keep(Double(self.code, self.code.add(f"load {DOUBLES}, ptr {self.row.least}")), piece, self.LEAST)
+        self._keep(self.row.found(), piece, self.LEAST)
+
+
+def _length(code: Code) -> Double:
+    """The length of rows, in each lane."""
+    return Double(code, spread(code, "double", code.add("uitofp i64 %length to double")))
 
 
 def _read(code: Code, place: str) -> Vector:
@@ -957,13 +1014,14 @@ def _settle(code: Code, at: str, few: int, totals: Sequence[_Sum]) -> None:
     code.lines += [f"br label %{go_on}", f"{go_on}:"]
 
 
-def exact_source(logarithm: bool, kinds: Sequence[str], output: str) -> str:
-    """A loop over rows likewise that computes slopes in pairs of float64 numbers.
+def exact_source(logarithm: bool, kinds: Sequence[str], output: str, *, in_pairs: bool) -> str:
+    """A loop over rows likewise that computes slopes in float64, or in pairs of such numbers.
 
     Args:
         logarithm: Whether they are those of the logarithm of softmax.
         kinds: Types of the upstream gradient and of x.
         output: Type of the elements of the result.
+        in_pairs: Whether it is in pairs.
 
     Returns:
         A module as `kernel_source` gives it; it needs no room.
@@ -977,9 +1035,12 @@ def exact_source(logarithm: bool, kinds: Sequence[str], output: str) -> str:
         first = code.add(f"mul i64 {code.add(f'add i64 %begin, {row}')}, %length")
         starts = zip((output, *kinds), places, strict=True)
         rows = [code.add(f"getelementptr {STORED[kind]}, ptr {start}, i64 {first}") for kind, start in starts]
-        _exact_row(code, logarithm, kinds, output, rows)
+        compute = _row_in_pairs if in_pairs else _row_in_double
+        compute(_Passes(code, kinds, output, rows), logarithm)
 
     code.loop(code.add("sub i64 %end, %begin"), 1, body)
+    if not in_pairs:
+        return code.function()
     inner = Code()
     inner.vector = Double
     parts = "%place", inner.add(f"getelementptr {DOUBLES}, ptr %place, i64 1")
@@ -989,34 +1050,104 @@ def exact_source(logarithm: bool, kinds: Sequence[str], output: str) -> str:
     return f"{code.function()}define internal void @decay(ptr %place) noinline #0 {{\n{lines}\n}}\n"
 
 
-def _exact_row(code: Code, logarithm: bool, kinds: Sequence[str], output: str, rows: Sequence[str]) -> None:
-    """The slopes of one row, given the addresses of results, gradients and scores."""
-    stored = (*kinds, output)
-    out, *given = rows
-    largest, there = [code.variable(FLOATS, LOWEST_OF_ALL)], [code.variable(FLOATS, ZEROS)]
+class _Passes:
+    """Passes over one row, one block after the other.
 
-    def everywhere(body: Callable) -> None:
-        def inner(at):
-            left = code.add(f"sub i64 %length, {at}")
-            left = code.add(f"call i64 @llvm.umin.i64(i64 {left}, i64 {BLOCK})")
-            memory = Memory(code, stored, code.add(f"trunc i64 {left} to i32"))
-            outside = 0.0, -math.inf
-            loaded = [memory.load(kind, start, at, o) for kind, start, o in zip(kinds, given, outside, strict=True)]
-            made = [body(*values) for values in zip(*loaded, memory.inside, strict=True)]
+    Args:
+        code: Where they are written down.
+        kinds: Types of the gradients and scores.
+        output: Type of the results.
+        rows: The addresses of results, gradients and scores.
+    """
+
+    def __init__(self, code: Code, kinds: Sequence[str], output: str, rows: Sequence[str]):
+        self.code, self._kinds, self._output = code, kinds, output
+        self._out, *self._given = rows
+
+    def everywhere(self, body: Callable) -> None:
+        """Does something with gradients, scores, and which are inside of the row; and writes what that gives.
+
+        In place of a mask comes None where all are.
+        """
+        code, stored = self.code, (*self._kinds, self._output)
+
+        def inner(at, memory):
+            given = zip(self._kinds, self._given, (0.0, -math.inf), strict=True)
+            loaded = [memory.load(kind, start, at, outside) for kind, start, outside in given]
+            made = [body(*values) for values in zip(*loaded, memory.inside or [None, None], strict=True)]
             if made[0] is not None:
-                memory.store(made, output, out, at)
+                memory.store(made, self._output, self._out, at)
 
-        code.loop("%length", BLOCK, inner)
+        whole = code.add(f"and i64 %length, {-BLOCK}")
+        code.loop(whole, BLOCK, lambda at: inner(at, Memory(code, stored)))
+        left_over = code.add(f"sub i64 %length, {whole}")
+        rest = Memory(code, stored, code.add(f"trunc i64 {left_over} to i32"))
+        code.loop(left_over, BLOCK, lambda at: inner(code.add(f"add i64 {whole}, {at}"), rest))
 
-    def compare(g, x, inside):  # noqa: ARG001
-        top, held = _read(code, largest[0]), _read(code, there[0])
-        code.lines.append(f"store {FLOATS} {where(x > top, x, top).name}, ptr {largest[0]}")
-        code.lines.append(f"store {FLOATS} {where(x > top, g, held).name}, ptr {there[0]}")
+    def top(self) -> tuple[Vector, Vector]:
+        """The largest score, and the gradient there."""
+        code = self.code
+        largest, there = code.variable(FLOATS, LOWEST_OF_ALL), code.variable(FLOATS, ZEROS)
 
-    everywhere(compare)
-    higher = _read(code, largest[0])
-    top = _highest(higher)
-    at_top = _of_highest(higher, _read(code, there[0]), top).to(Double)
+        def compare(g, x, inside):  # noqa: ARG001
+            top, held = _read(code, largest), _read(code, there)
+            code.lines.append(f"store {FLOATS} {where(x > top, x, top).name}, ptr {largest}")
+            code.lines.append(f"store {FLOATS} {where(x > top, g, held).name}, ptr {there}")
+
+        self.everywhere(compare)
+        higher = _read(code, largest)
+        top = _highest(higher)
+        return top, _of_highest(higher, _read(code, there), top)
+
+
+def _row_in_double(row: _Passes, logarithm: bool) -> None:
+    """The slopes of one row, in float64.
+
+    Next to each other, scores have exponentials 1 + t_i. With sums G of the gradients, T of t_i, H of t_i g_i and S of
+    the exponentials, the slopes are p_i / S times (n g_i - G) + (g_i T - H); and 1 / S times (n g_i - G) + (g_i T - t_i
+    G) for the logarithm. Where gradients are equal, the first bracket is 0, and in the second each digit counts.
+    """
+    code = row.code
+    top, at_top = row.top()
+    recipe = _Recipe(code, logarithm, {"g": "float32", "x": "float32"}, "float32", 0)
+    recipe.watched = False
+    names = [*recipe.names(), "t"] if logarithm else ["eg", "g", "t", "tg"]
+    rooms = {name: code.variable(DOUBLES, "zeroinitializer") for name in names}
+    read = lambda place: Double(code, code.add(f"load {DOUBLES}, ptr {place}"))
+
+    def numbers(g, x):
+        e, t = doubles.exp_and_expm1(_at_least(recipe.distance(x, top), LOWEST))
+        return e, t, recipe.moved(g, at_top)
+
+    def gather(g, x, inside):
+        e, t, g = numbers(g, x)
+        terms = recipe.terms(e, g) | {"g": g, "t": t, "tg": t * g}
+        for name, place in rooms.items():
+            term = terms[name] if inside is None else where(inside, terms[name], 0)
+            code.lines.append(f"store {DOUBLES} {(read(place) + term).name}, ptr {place}")
+
+    row.everywhere(gather)
+    length, sums = _length(code), {name: _over_lanes(read(place)) for name, place in rooms.items()}
+    sums |= {"g": sums["top"] + sums["others"]} if logarithm else {"e": length + sums["t"]}
+    constants = recipe.constants(top, sums, 0)
+    is_flat, inverse = recipe.unevenness(sums) < 0, 1 / (length + sums["t"])
+    scale = inverse if logarithm else inverse * inverse
+
+    def finish(g, x, inside):  # noqa: ARG001
+        e, t, g = numbers(g, x)
+        slope, _ = recipe.result(None, e, g, constants)
+        one, other = (1, t * sums["g"]) if logarithm else (e, sums["tg"])
+        flat = (g * length - sums["g"] + (g * sums["t"] - other)) * scale * one
+        return where(is_flat, flat, slope).to(Vector)
+
+    row.everywhere(finish)
+
+
+def _row_in_pairs(row: _Passes, logarithm: bool) -> None:
+    """The slopes of one row, in pairs of float64 numbers."""
+    code = row.code
+    top, at_top = row.top()
+    at_top = at_top.to(Double)
     place = code.variable(f"[2 x {DOUBLES}]", "zeroinitializer")
     parts = place, code.add(f"getelementptr {DOUBLES}, ptr {place}, i64 1")
     zero, one = (pairs.constant(code, number) for number in (0, 1))
@@ -1028,7 +1159,7 @@ def _exact_row(code: Code, logarithm: bool, kinds: Sequence[str], output: str, r
         pairs.kept(code, d, parts)
         code.lines.append(f"call void @decay(ptr {place})")
         e = pairs.loaded(code, parts)
-        return pairs.chosen(inside, e, zero), (e.high >= 1) & (e.low >= 0)
+        return e if inside is None else pairs.chosen(inside, e, zero), (e.high >= 1) & (e.low >= 0)
 
     def moved(g):
         return Pair(g.to(Double)) if logarithm else pairs.sum_of(g.to(Double), -at_top)
@@ -1047,7 +1178,7 @@ def _exact_row(code: Code, logarithm: bool, kinds: Sequence[str], output: str, r
         for term, room in zip(terms, rooms.values(), strict=True):
             pairs.kept(code, pairs.loaded(code, room) + term, room)
 
-    everywhere(gather)
+    row.everywhere(gather)
     sums = {name: pairs.loaded(code, room).total() for name, room in rooms.items()}
     if logarithm:
         rest = sums["rest"] + (sums["tops"] - one)
@@ -1068,7 +1199,7 @@ def _exact_row(code: Code, logarithm: bool, kinds: Sequence[str], output: str, r
         e, is_top = weight(x, inside)
         return pairs.chosen(is_top & alone, at_one, moved(g) - e * mean).high.to(Vector)
 
-    everywhere(finish)
+    row.everywhere(finish)
 
 
 # For torch.compile, as in the runner.
