@@ -268,11 +268,11 @@ class Visit:
         self.page.close()
 
 
-def barriers(page):
-    """What axe-core finds serious or critical on a page, in light and dark, with everything unfolded."""
+def barriers(page, within="html"):
+    """What axe-core finds serious or critical in a part of a page, in light and dark, with everything unfolded."""
     page.evaluate((importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
     return page.evaluate(
-        """async () => {
+        """async (within) => {
             document.head.append(Object.assign(document.createElement('style'), {
                 textContent: '* { transition: none !important; animation: none !important }'
             }));
@@ -293,11 +293,12 @@ def barriers(page):
                 if (seen[word.className] > 5) word.replaceWith(...word.childNodes);
             }
             const options = {preload: false, resultTypes: ['violations']};
-            const light = await axe.run(options);
+            const light = await axe.run({include: [[within]]}, options);
             document.documentElement.dataset.theme = 'dark';
-            const dark = await axe.run({...options, runOnly: ['color-contrast']});
+            const dark = await axe.run({include: [[within]]}, {...options, runOnly: ['color-contrast']});
             return [...light.violations, ...dark.violations]
                 .filter((v) => ['serious', 'critical'].includes(v.impact))
                 .map((v) => [v.id, v.nodes.length, v.nodes[0].html.slice(0, 200), v.nodes[0].failureSummary]);
-        }"""
+        }""",
+        within,
     )
