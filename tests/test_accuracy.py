@@ -372,6 +372,11 @@ def test_error_of_an_exact_function_is_one_rounding():
     assert max(single_errors(sigma(x), x, lambda t: sigmoid(t.double()).float(), 1 << 12)) <= 0.5
 
 
+def test_a_slope_may_be_the_same_everywhere():
+    steep = sp.exp(sp.Rational(1, 10)) * x
+    assert max(single_errors(steep, x, Elementwise("steep", [x], steep), 1 << 12)) <= 0.5
+
+
 def test_single_errors_are_those_by_50_digits():
     numbers = torch.linspace(-80, 20, 501)
     computed = accuracy.single_errors_at(sigma(x), (x,), torch.sigmoid, [numbers])

@@ -218,6 +218,9 @@ OTHERS = {
     "cosh": sp.cosh(x),
     "expm1": sp.exp(x) - 1,
     "tail": x * Phi(x),
+    "power of a number": sp.Rational(1, 10) ** x,
+    "root": sp.Abs(x) ** sp.Rational(1, 3),
+    "thresholds": sp.Piecewise((3 * x, x > sp.Rational(1, 10)), (x / 7, True)),
     "cases": sp.Piecewise((sp.Rational(1, 3), x > sp.Rational(7, 10)), (sp.pi / 10, x > -1), (x / 3, True)),
 }
 
@@ -227,6 +230,8 @@ def test_accuracy_of_functions_that_the_registry_does_without(formula, by_kernel
     op = elementwise.Elementwise("made", [x], formula)
     judged = op.outputs[0], op.inputs, on_device(op), count
     assert max(by_kernel(accuracy.single_errors, *judged)) <= accuracy.SINGLE_BAR
+    near = torch.cat([torch.linspace(-30, 30, 1001), torch.tensor([0.1, 0.7, 1 / 3])])  # numbers among constants, too
+    assert max(by_kernel(accuracy.single_errors_at, *judged[:3], [near])) <= accuracy.SINGLE_BAR
 
 
 @pytest.mark.parametrize("formula", OTHERS.values(), ids=OTHERS.keys())

@@ -286,7 +286,7 @@ def test_slopes_are_typeset_as_in_school():
     "text", ["x*sigma(beta*x)", "tanh(x)", "x*atan(asinh(x))", "where(x > alpha, x, alpha*exp(x - 1))", "3"]
 )
 def test_reported_code_runs_as_it_is(text):
-    code = next(p["code"] for p in parts(text) if p["part"] == "code")
+    code = next(p["code"] for p in report(text) if p["part"] == "code")  # what comes after it takes longer
     formula = parse(text)
     parameters = sorted(formula.free_symbols - {x}, key=str)
     points = torch.linspace(-3, 3, 13, dtype=torch.float64)

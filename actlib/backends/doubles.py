@@ -231,7 +231,10 @@ PRIMITIVES = {
 
 def ulps(computed, truth):
     """By how many ulp of float32 computed numbers are off; 0 where the true ones are not normal."""
-    a, code = absolute(truth), truth.code
+    code = computed.code
+    if not isinstance(truth, Double):  # a slope that is the same everywhere
+        truth = Double(code, vectors.text(truth, Double))
+    a = absolute(truth)
     power = code.add(f"and {LONGS} {bits_of(a)}, {repeated('i64', 0x7FF << 52)}")
     # 2^23 over that power of two: its exponent, by a subtraction.
     ulps_in_one = code.add(f"sub {LONGS} {repeated('i64', (2 * 1023 + 23) << 52)}, {power}")

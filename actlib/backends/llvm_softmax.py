@@ -272,6 +272,9 @@ STEP = 2.0**-27
 FLAT = 2.0**-5
 """By so much at most are exponentials in a row less than 1, on average, where scores are next to each other."""
 
+MOST = 2.0**120
+"""Sums of gradients up to which all steps have room in float32."""
+
 FAR_APART = -200.0, -70.0
 """Distances of which exponentials, and shares of a row's sum, are less than float32 has room for, though a gradient in
 bfloat16 brings them back."""
@@ -391,9 +394,10 @@ class _Recipe:
         return {name: value.to(self.wide) for name, value in made.items()}
 
     def unevenness(self, sums: dict[str, Double]) -> Double:
-        """Less than 0 for a row of scores that are next to each other."""
+        """Less than 0 for a row of scores that are next to each other, or a mean that float32 has no room for."""
         total = sums["rest"] + sums["tops"] if self.logarithm else sums["e"]
-        return _length(self.code) * (1 - FLAT) - total
+        uneven = _length(self.code) * (1 - FLAT) - total
+        return where(absolute(sums["top"] + sums["others"]) > MOST, -1, uneven) if self.logarithm else uneven
 
     def result(self, d: Vector | None, e: Vector | None, g: Vector | None, c: dict[str, Vector]) -> Vector:
         """The result, for distance, exponential and moved gradient; and how far it is above its least size."""
@@ -1130,7 +1134,8 @@ def _row_in_double(row: _Passes, logarithm: bool) -> None:
     length, sums = _length(code), {name: _over_lanes(read(place)) for name, place in rooms.items()}
     sums |= {"g": sums["top"] + sums["others"]} if logarithm else {"e": length + sums["t"]}
     constants = recipe.constants(top, sums, 0)
-    is_flat, inverse = recipe.unevenness(sums) < 0, 1 / (length + sums["t"])
+    inverse = 1 / (length + sums["t"])
+    is_flat = sums["t"] > -FLAT * length
     scale = inverse if logarithm else inverse * inverse
 
     def finish(g, x, inside):  # noqa: ARG001
@@ -1138,7 +1143,7 @@ def _row_in_double(row: _Passes, logarithm: bool) -> None:
         slope, _ = recipe.result(None, e, g, constants)
         one, other = (1, t * sums["g"]) if logarithm else (e, sums["tg"])
         flat = (g * length - sums["g"] + (g * sums["t"] - other)) * scale * one
-        return where(is_flat, flat, slope).to(Vector)
+        return where(is_flat & (t > -0.5), flat, slope).to(Vector)  # not for a score far from the others
 
     row.everywhere(finish)
 

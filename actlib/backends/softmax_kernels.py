@@ -213,7 +213,7 @@ def backward_kernel(
             alone = (g * rest - others) / (1.0 + rest)  # 1 - p would lose its digits
             far = tl.where((d == 0) & (ties == 1), alone, g - e * mean)
             near = ((count * g - total) + (g * lacks - expm1(d) * total)) / (1.0 + rest)
-            close = (lacks * 128 > -count) & (d > -float("inf"))  # exponentials are above 1 - 1/128, on average
+            close = (lacks * 128 > -count) & (d > -1.0)  # exponentials are above 1 - 1/128 on average, and not small
             y = tl.where(close, near, far) / scale
         else:
             y = e / (1.0 + rest) / scale * (g - at_top - mean)

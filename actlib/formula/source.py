@@ -776,8 +776,11 @@ class _Printer(StrPrinter):
         if n in (2, 3):
             return f"{'square' if n == 2 else 'cube'}({base})"
         if expr.base.is_number:
-            base = _number(expr.base)  # no backend's power takes an integer
+            base = self._print_base(expr.base)
         return f"power({base}, {self._print(n)})"
+
+    def _print_base(self, number):
+        return _number(number)  # no backend's power takes an integer
 
     def _print_Function(self, expr):
         return f"{expr.func.__name__}({', '.join(map(self._print, expr.args))})"
@@ -789,13 +792,10 @@ class _Printer(StrPrinter):
 
     def _print_Piecewise(self, expr):
         *pieces, (last, _) = expr.args
-        text = self._print_alternative(last)
+        text = self._print(last)
         for value, condition in reversed(pieces):
-            text = f"where({self._print(condition)}, {self._print_alternative(value)}, {text})"
+            text = f"where({self._print(condition)}, {self._print(value)}, {text})"
         return text
-
-    def _print_alternative(self, value):
-        return self._print(value)
 
     def _print_Integer(self, expr):
         # Beyond these, floats are not exact either, and some backends have no room for an integer.
@@ -818,10 +818,14 @@ class _TritonPrinter(_Printer):
         self.narrow = narrow
         self.double = double
 
-    def _print_alternative(self, value):
-        # A bare number would be taken for one of float32.
-        text = self._print(value)
-        return f"tl.full((), {text}, tl.float64)" if self.double and value.is_Float else text
+    def _print_Float(self, expr):
+        # A bare number is taken for one of float32, but in sums and products.
+        text = super()._print_Float(expr)
+        return text if not self.double or _fits(sp.Rational(float(expr))) else self._print_base(expr)
+
+    def _print_base(self, number):
+        text = super()._print_base(number)
+        return f"tl.full((), {text}, tl.float64)" if self.double else text
 
     def _print_And(self, expr):
         return self._joined("both", expr, super()._print_And)
