@@ -363,7 +363,8 @@ def cube(x):
 @triton.jit
 def power(x, exponent):
     size = tl.abs(x)
-    result = tl.exp2(exponent * tl.log2(size))
+    # In float64: what a logarithm lacks, its power has as many times over as it is large.
+    result = tl.exp2(exponent * tl.log2(size.to(tl.float64))).to(size.dtype)
     # Where the logarithm is 0, or the exponent is, the other may be infinite or NaN: the power is 1.
     result = tl.where(size == 1.0, 1.0, tl.where(exponent == 0.0, 1.0, result))
     # A negative number has whole powers alone; those with an odd exponent are negative.
