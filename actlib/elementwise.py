@@ -358,9 +358,8 @@ class Elementwise(Differentiable):
 
         device = arguments[0].device  # a parameter of one number may be elsewhere
         arguments = [a.to(device) if isinstance(a, Tensor) and a.device != device else a for a in arguments]
-        double = self.kernel_in_double(arguments[len(self.inputs) - 1])
-        kernel = self._kernel(triton_runner.kinds(arguments, shape), double)
-        return triton_runner.run(kernel, arguments, shape, dtypes, double)
+        kinds, double = triton_runner.kinds(arguments, shape), self.kernel_in_double(arguments[len(self.inputs) - 1])
+        return triton_runner.run(self._kernel(kinds, double), arguments, kinds, shape, dtypes, double)
 
     def kernel_in_double(self, x: Tensor) -> bool:
         """Whether the Triton kernel computes in float64: where it must, and in float32 where that rounds too often.

@@ -48,7 +48,6 @@ def report(source, pointer, capability, file, warps=4):
     usage = subprocess.run([CUOBJDUMP, "-res-usage", file], capture_output=True, encoding="utf-8", check=True).stdout
     return {
         "capability": capability,
-        "double": "f64" in compiled.asm["ptx"],
         "pointer": pointer,
         "bytes": len(compiled.asm["cubin"]),
         "local": int(re.search(r"LOCAL:(\d+)", usage)[1]),

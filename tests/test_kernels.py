@@ -22,7 +22,7 @@ if sys.platform != "linux":
 
 import triton
 
-from actlib import ACTIVATIONS, accuracy, elementwise, optional, swish
+from actlib import ACTIVATIONS, accuracy, elementwise, optional, sigmoid, swish
 from actlib.backends import calls, torch_runner, triton_runner
 from actlib.formula import source
 from actlib.formula.primitives import Phi, Primitive, sigma, softplus
@@ -239,6 +239,17 @@ def test_accuracy_of_others_in_float32(formula, by_kernel, in_float32):  # noqa:
     op = elementwise.Elementwise("made", [x], formula)
     judged = op.outputs[0], op.inputs, on_device(op), [accuracy.random_finite(torch.float32, 1 << 12)]
     assert max(by_kernel(mixed_errors, *judged)) <= (8 if DEVICE == "cuda" else 6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda t: sigmoid(t) * (1 + 1e-6), lambda t: torch.where(t == t[1234], torch.nan, sigmoid(t))],
+    ids=["a millionth", "one number"],
+)
+def test_mixed_error_catches(wrong):
+    at = torch.linspace(-80, 80, 3001)
+    assert max(mixed_errors(sigma(x), (x,), sigmoid, [at])) <= 1
+    assert max(mixed_errors(sigma(x), (x,), wrong, [at])) > 4
 
 
 @pytest.mark.parametrize("beta", [1 / 3, -1.7, 1e-3])

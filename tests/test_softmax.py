@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import actlib
-from actlib import accuracy, elementwise
+from actlib import accuracy
 from actlib.activations import softmax as module
 from actlib.backends import softmax_kernels, torch_runner
 from actlib.formula.primitives import elementary
@@ -568,19 +568,13 @@ def exact_row(logarithm, x, g):
     return [w / total for w in weights], [w / total * (u - mean) for u, w in zip(g, weights, strict=True)]
 
 
-def row_errors(function, x, g, named=None):
-    """The largest errors of values and slopes of rows, in ulp; of normal numbers alone.
-
-    `named` is the function of actlib's that it is, where it is not one itself.
-    """
+def row_errors(function, x, g):
+    """The largest errors of values and slopes of rows, in ulp; of normal numbers alone."""
     x = x.detach().requires_grad_()
-    y = function(x, -1)
+    y = function(x.to(DEVICE), -1).cpu()
     computed = [y.detach(), *torch.autograd.grad(y, x, g)]
     with flint.ctx.workprec(700):
-        rows = [
-            exact_row((named or function) is actlib.log_softmax, *row)
-            for row in zip(x.tolist(), g.tolist(), strict=True)
-        ]
+        rows = [exact_row(function is actlib.log_softmax, *row) for row in zip(x.tolist(), g.tolist(), strict=True)]
         truths = [np.array([[float(v) for v in made] for made in kind]) for kind in zip(*rows, strict=True)]
     least = torch.finfo(x.dtype).smallest_normal
     pairs = zip(computed, truths, strict=True)
@@ -613,17 +607,20 @@ SCORES = {
     "with ties": lambda shape: torch.randn(shape).round(),
     "next to each other": lambda shape: torch.randn(shape) * torch.logspace(-6, 0, shape[0])[:, None],
 }
+HALF_SCORES = [scores for name, scores in SCORES.items() if not name.startswith("random")]
+"""Of which half precision has enough."""
+
 GRADIENTS = {
     "ordinary": torch.randn,
     "random patterns": lambda shape: patterns(shape, 3),
     "one alone": lambda shape: torch.zeros(shape).scatter_(1, torch.randint(shape[1], (shape[0], 1)), 1),
     "equal": torch.ones,
+    "of few values, whose mean may be one": lambda shape: 1 + (torch.randn(shape) / 128).bfloat16().float(),
     "largest": lambda shape: torch.finfo(torch.float32).max * torch.randn(shape).sign(),
 }
 
 
-NEIGHBOURS = lambda shape: 1 + torch.randn(shape) / 128
-"""Gradients of few values, whose mean may be one of them."""
+HALF_GRADIENTS = [gradients for name, gradients in GRADIENTS.items() if name not in ("random patterns", "largest")]
 
 
 @of_machine_code
@@ -643,11 +640,9 @@ def test_every_value_and_slope_in_float32_is_within_an_ulp(function, torchs, len
 def test_kernels_in_float64_are_within_an_ulp(function, torchs, length, by_kernel, in_double):  # noqa: ARG001
     torch.manual_seed(length)
     shape = torch.Size([max(1, 128 // length), length])
-    on_device = lambda x, dim: function(x.to(DEVICE), dim).cpu()
     for scores in SCORES.values():
-        for gradients in ("ordinary", "one alone", "equal"):
-            errors = by_kernel(row_errors, on_device, scores(shape), GRADIENTS[gradients](shape), function)
-            assert max(errors) <= accuracy.SINGLE_BAR
+        for gradients in HALF_GRADIENTS:
+            assert max(by_kernel(row_errors, function, scores(shape), gradients(shape))) <= accuracy.SINGLE_BAR
 
 
 @of_machine_code
@@ -659,11 +654,9 @@ def test_slopes_of_short_rows_in_half_precision(function, torchs, dtype, length)
     """Of few terms, all may cancel: as in 1 - 2p next to p = 1/2."""
     torch.manual_seed(length)
     shape = torch.Size([512 // length, length])
-    for name, scores in SCORES.items():
-        for gradients in (torch.randn, torch.ones, GRADIENTS["one alone"], NEIGHBOURS):
-            if not name.startswith("random"):
-                errors = row_errors(function, scores(shape).to(dtype), gradients(shape).to(dtype))
-                assert max(errors) <= accuracy.BAR
+    for scores in HALF_SCORES:
+        for gradients in HALF_GRADIENTS:
+            assert max(row_errors(function, scores(shape).to(dtype), gradients(shape).to(dtype))) <= accuracy.BAR
 
 
 @of_machine_code
@@ -675,7 +668,7 @@ def test_scores_next_to_each_other_in_half_precision(function, torchs, dtype, le
     torch.manual_seed(length)
     shape = torch.Size([max(1, 2048 // length), length])
     sizes = torch.logspace(-6, -2.5, shape[0])[:, None] if length < 10_000 else 1e-3
-    for gradients in (torch.randn, torch.ones, NEIGHBOURS, GRADIENTS["one alone"]):
+    for gradients in HALF_GRADIENTS:
         errors = row_errors(function, (torch.randn(shape) * sizes).to(dtype), gradients(shape).to(dtype))
         assert max(errors) <= accuracy.BAR
 
@@ -701,20 +694,34 @@ def one_far(length, far, dtype, first, others=0.0):
     return x, g
 
 
-@pytest.mark.parametrize(("far", "first", "others"), [(-10, 1, 0), (-40, 1, 0), (-80, 1, 0), (-torch.inf, 1e30, 1)])
-@pytest.mark.parametrize("length", [17, 48, 130, 1000])
+every_far = pytest.mark.parametrize("far", [-10, -40, -80])
+every_long = pytest.mark.parametrize("length", [17, 48, 130, 1000])
+
+
+@of_machine_code
+@pytest.mark.skipif(DEVICE == "cuda", reason="of machine code for the CPU")
+@every_far
+@every_long
 @both
-def test_a_score_far_from_equal_ones(function, torchs, length, far, first, others, by_kernel, in_double):  # noqa: ARG001
+def test_a_score_far_from_equal_ones(function, torchs, length, far):  # noqa: ARG001
     for dtype, bar in ((torch.float32, accuracy.SINGLE_BAR), (torch.bfloat16, accuracy.BAR)):
-        given = one_far(length, far, dtype, first, others)
-        if far > -torch.inf and elementwise.llvm_runner() and elementwise.llvm_runner().DTYPES:
-            assert max(row_errors(function, *given)) <= bar
-        if dtype == torch.float32 and far > -torch.inf:
-            on_device = lambda x, dim: function(x.to(DEVICE), dim).cpu()
-            assert max(by_kernel(row_errors, on_device, *given, function)) <= bar
-        x = given[0].requires_grad_()
-        (slopes,) = torch.autograd.grad(function(x, 1), x, given[1])
-        assert far > -torch.inf or slopes[0, -1] == (others if function is actlib.log_softmax else 0)
+        assert max(row_errors(function, *one_far(length, far, dtype, 1))) <= bar
+
+
+@every_far
+@every_long
+@both
+def test_a_score_far_from_equal_ones_in_kernels(function, torchs, length, far, by_kernel, in_double):  # noqa: ARG001
+    assert max(by_kernel(row_errors, function, *one_far(length, far, torch.float32, 1))) <= accuracy.SINGLE_BAR
+
+
+@every_long
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@both
+def test_a_score_of_minus_infinity_beside_equal_ones(function, torchs, length, dtype):  # noqa: ARG001
+    x, g = one_far(length, -torch.inf, dtype, 1e30, others=1)
+    (slopes,) = torch.autograd.grad(function(x.requires_grad_(), 1), x, g)
+    assert slopes[0, -1] == (1 if function is actlib.log_softmax else 0)
 
 
 @both
@@ -738,14 +745,13 @@ def test_slopes_of_long_rows_lack_little_of_their_terms(function, torchs, dtype,
     """Where terms happen to cancel, half an ulp of the slope may be less than what they are known to."""
     torch.manual_seed(length)
     shape = torch.Size([4096 // length, length])
-    for name, scores in SCORES.items():
-        for gradients in (torch.randn, torch.ones, NEIGHBOURS, lambda shape: 300 * torch.randn(shape)):
+    for scores in HALF_SCORES:
+        for gradients in (*HALF_GRADIENTS, lambda shape: 300 * torch.randn(shape)):
             x, g = scores(shape).to(dtype), gradients(shape).to(dtype)
-            if not name.startswith("random"):
-                slopes, _ = slopes_and_terms(function, x.requires_grad_(), g)
-                truths, terms = slopes_and_terms(function, x.detach().double().requires_grad_(), g.double())
-                close = accuracy.ulp(truths, dtype) / 2 + 2**-20 * terms
-                assert (np.abs(slopes - truths) <= close).all()
+            slopes, _ = slopes_and_terms(function, x.requires_grad_(), g)
+            truths, terms = slopes_and_terms(function, x.detach().double().requires_grad_(), g.double())
+            close = accuracy.ulp(truths, dtype) / 2 + 2**-20 * terms
+            assert (np.abs(slopes - truths) <= close).all()
 
 
 @of_machine_code

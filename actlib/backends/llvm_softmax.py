@@ -170,10 +170,10 @@ def _form(length: int) -> int:
 @functools.cache
 def _kernel(logarithm: bool, kinds: tuple[str, ...], output: str, form: int) -> tuple[Kernel, tuple[int, ...]]:
     """A kernel, and what its data end with where it takes whole rows."""
-    source = functools.partial(kernel_source, logarithm, kinds, output, form)
+    what = logarithm, kinds, output, form
+    source = functools.partial(kernel_source, *what)
     if form in STEPS:
         return Kernel(source, "Q" * (len(kinds) + 3), unit=1), ()
-    what = logarithm, kinds, output, form
     more = (_more_exact(*what).place,) if len(kinds) == 2 else ()
     kernel = Kernel(source, "Q" * (len(kinds) + 3 + len(more)), unit=1)
     return kernel, more
@@ -292,7 +292,8 @@ SCALE = 2.0**-6
 class _Recipe:
     """What is computed of a row, from a number of each of its elements to sums and from these to results.
 
-    Where results are float32, or slopes of short rows, all is computed in float64, else in float32.
+    Where results are float32, or slopes of short rows, all is computed in float64, else in float32 if it is not asked
+    for otherwise.
 
     Args:
         code: Where it is written down.
@@ -300,6 +301,7 @@ class _Recipe:
         kinds: Types of "x", and for backward of "g".
         output: Type of the results.
         form: As `kernel_source` takes it.
+        in_double: Whether it is in float64 in any case, and nobody watches for lost digits.
 
     Attributes:
         wide: Type of the vectors that exponentials are in.
@@ -310,13 +312,15 @@ class _Recipe:
         step: `STEP` likewise.
     """
 
-    def __init__(self, code: Code, logarithm: bool, kinds: dict[str, str], output: str, form: int):
+    def __init__(
+        self, code: Code, logarithm: bool, kinds: dict[str, str], output: str, form: int, *, in_double: bool = False
+    ):
         self.code, self.logarithm, self.kinds, self.output = code, logarithm, kinds, output
         self.backward = "g" in kinds
-        self.watched = is_watched(kinds, output, form)
-        self.flat = self.backward and not self.watched
+        self.watched = not in_double and is_watched(kinds, output, form)
+        self.flat = self.backward and not (self.watched or in_double)
         self.far = self.flat and output == "bfloat16"
-        self.wide = Double if output == "float32" or self.watched else Vector
+        self.wide = Double if in_double or output == "float32" or self.watched else Vector
         self.near, self.step = (size * (1 if output == "float32" else FEWER) for size in (NEAR, STEP))
         self.scale = SCALE if self.backward and self.wide is Vector else 1
         self.stored = (*kinds.values(), output)
@@ -1065,7 +1069,7 @@ class _Passes:
     """
 
     def __init__(self, code: Code, kinds: Sequence[str], output: str, rows: Sequence[str]):
-        self.code, self._kinds, self._output = code, kinds, output
+        self.code, self.kinds, self.output = code, kinds, output
         self._out, *self._given = rows
 
     def everywhere(self, body: Callable) -> None:
@@ -1073,14 +1077,14 @@ class _Passes:
 
         In place of a mask comes None where all are.
         """
-        code, stored = self.code, (*self._kinds, self._output)
+        code, stored = self.code, (*self.kinds, self.output)
 
         def inner(at, memory):
-            given = zip(self._kinds, self._given, (0.0, -math.inf), strict=True)
+            given = zip(self.kinds, self._given, (0.0, -math.inf), strict=True)
             loaded = [memory.load(kind, start, at, outside) for kind, start, outside in given]
             made = [body(*values) for values in zip(*loaded, memory.inside or [None, None], strict=True)]
             if made[0] is not None:
-                memory.store(made, self._output, self._out, at)
+                memory.store(made, self.output, self._out, at)
 
         whole = code.add(f"and i64 %length, {-BLOCK}")
         code.loop(whole, BLOCK, lambda at: inner(at, Memory(code, stored)))
@@ -1113,8 +1117,7 @@ def _row_in_double(row: _Passes, logarithm: bool) -> None:
     """
     code = row.code
     top, at_top = row.top()
-    recipe = _Recipe(code, logarithm, {"g": "float32", "x": "float32"}, "float32", 0)
-    recipe.watched = False
+    recipe = _Recipe(code, logarithm, dict(zip("gx", row.kinds, strict=True)), row.output, 0, in_double=True)
     names = [*recipe.names(), "t"] if logarithm else ["eg", "g", "t", "tg"]
     rooms = {name: code.variable(DOUBLES, "zeroinitializer") for name in names}
     read = lambda place: Double(code, code.add(f"load {DOUBLES}, ptr {place}"))

@@ -132,8 +132,9 @@ def forward_kernel(
     """Softmax of ROWS rows, or its logarithm."""
     begin, exists = places(rows, length, inner, ROWS)
     column = tl.arange(0, BLOCK)[None, :]
-    top = tl.full([ROWS, 1], -float("inf"), tl.float64 if DOUBLE else tl.float32)
-    rest = tl.zeros([ROWS, 1], tl.float64 if DOUBLE else tl.float32)
+    kind: tl.constexpr = tl.float64 if DOUBLE else tl.float32
+    top = tl.full([ROWS, 1], -float("inf"), kind)
+    rest = tl.zeros([ROWS, 1], kind)
     for start in range(0, length, BLOCK):
         inside = exists & (start + column < length)
         x = scores(x_ptr, mask_ptr, begin + (start + column) * inner, inside, MASKED, DOUBLE)

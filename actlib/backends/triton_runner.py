@@ -68,20 +68,21 @@ def kinds(arguments: Sequence[Tensor | float], shape: torch.Size) -> tuple[str, 
 def run(
     kernel: Callable,
     arguments: Sequence[Tensor | float],
+    kinds: Sequence[str],
     shape: torch.Size,
     dtypes: Sequence[torch.dtype],
     double: bool,
 ) -> list[Tensor]:
     """Launches a kernel once over all elements; arguments and results as those of `torch_runner.run`.
 
-    `double` tells whether it computes in float64.
+    `kinds` tells how each argument comes, `double` whether the kernel computes in float64.
     """
     like = leader(arguments, shape)
     outputs = [torch.empty_like(like, dtype=dtype) for dtype in dtypes]
     if like.numel():
         order = outputs[0]
         targets = [flatten(out, order) for out in outputs]
-        _launch(kernel, _given(arguments, kinds(arguments, shape), order, double), targets, order.numel())
+        _launch(kernel, _given(arguments, kinds, order, double), targets, order.numel())
     return outputs
 
 
