@@ -58,12 +58,14 @@ def softmax(
 
     .. math:: \operatorname{softmax}(x)_i = \frac{e^{x_i}}{\sum_j e^{x_j}}
 
-    Drop-in for `torch.softmax` and `torch.nn.functional.softmax`. Every entry of the result and of its Jacobian is
-    within 0.55 ulp in float16 and bfloat16. On the CPU, where machine code runs, so is every gradient in rows of up to
-    16, whatever comes from upstream; in longer ones it is within half an ulp and 2^-20 of the terms that it is the sum
-    of. In float32, results and gradients that are normal numbers are within 1 ulp, unless terms cancel to less than
-    2^-70. So they are on GPUs that are half as fast in float64 as in float32, but to 2^-20; on others they may be off
-    by several ulp. Backward keeps the input, and `where`.
+    Drop-in for `torch.softmax` and `torch.nn.functional.softmax`. Backward keeps the input, and `where`.
+
+    In float16 and bfloat16 every entry of the result and of its Jacobian is within 0.55 ulp. On the CPU, where machine
+    code runs, so is every gradient in rows of up to 16, whatever comes from upstream; in longer rows it is within half
+    an ulp and 2^-20 of the terms that it is the sum of. In float32, results and gradients that are normal numbers are
+    within 1 ulp there, unless terms cancel to less than 2^-70 of their size. On GPUs that are half as fast in float64
+    as in float32 they are within 1 ulp, too, unless terms cancel to less than 2^-20; on others they may be off by
+    several.
 
     A row of -inf alone gives NaN, as in torch. A single +inf takes all, which is the limit; of several none exists,
     and the row is NaN.

@@ -111,10 +111,11 @@ def gathered(top, rest, x):
     scale = tl.where(top == new, 1.0, tl.exp(distance(top, new)))
     d = distance(x, new)
     below = tl.sum(tl.where(d < 0, tl.exp(d), 0.0), 1)[:, None]
-    ties = tl.sum(tl.where(d < 0, 0.0, tl.where(d == d, 1.0, d)), 1)[:, None]  # NaN is not below, and makes NaN
+    # NaN is not below, and makes NaN.
+    ties = tl.sum(tl.where(d < 0, 0.0, tl.where(d == d, 1.0, d)), 1)[:, None]
     # The 1 is taken off before what may be tiny is added.
-    rest = tl.where(top == new, rest + ties + below, (1.0 + rest) * scale + (ties - 1.0) + below)
-    return new, rest
+    scaled = (1.0 + rest) * scale + (ties - 1.0) + below
+    return new, tl.where(top == new, rest + ties + below, scaled)
 
 
 @triton.jit
