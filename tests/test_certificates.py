@@ -5,6 +5,7 @@ import gc
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import mpmath
@@ -371,25 +372,67 @@ def test_samples_contradict_a_wrong_card():
     assert random_formulas.contradictions(card.expr, wrong)
 
 
-def test_a_time_limit_waits_for_the_collector_of_garbage():
-    """Python prints and drops what is raised while it collects."""
-    ended = []
+class Dropped:
+    """An object whose end never ends by itself."""
 
-    def slow(phase, info):  # noqa: ARG001
-        end = time.monotonic() + 0.2
-        while time.monotonic() < end:
-            pass
-        ended.append(phase)
+    def __init__(self, end):
+        self.end = end
 
-    def work():
-        gc.collect()
+    def __del__(self):
+        self.end()
+
+
+def when_garbage_is_collected(end):
+    def callback(phase, info):  # noqa: ARG001
+        gc.callbacks.remove(callback)
+        end()
+
+    gc.callbacks.append(callback)
+    gc.collect()
+
+
+def when_an_object_dies(end):
+    Dropped(end)
+
+
+def when_a_weak_reference_dies(end):
+    target = type("Target", (), {})()
+    reference = weakref.ref(target, lambda _: end())
+    del target
+    assert reference() is None
+
+
+@pytest.mark.parametrize("drops", [when_garbage_is_collected, when_an_object_dies, when_a_weak_reference_dies])
+def test_a_time_limit_insists_where_python_drops_what_is_raised(drops):
+    """Nothing is printed of it, which would make this test fail."""
+    raised = []
+
+    def endless():
+        try:
+            while True:
+                time.sleep(0.001)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    def dropped_first():
+        drops(endless)
+        endless()
+
+    with pytest.raises(analysis.NotDecidedError), deadline.limit(0.1):
+        dropped_first()
+    assert raised
+
+
+def test_what_others_drop_is_still_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    def endless():
         while True:
             time.sleep(0.001)
 
-    gc.callbacks.append(slow)
-    try:
-        with pytest.raises(analysis.NotDecidedError), deadline.limit(0.1):
-            work()
-    finally:
-        gc.callbacks.remove(slow)
-    assert ended[:2] == ["start", "stop"]
+    with pytest.raises(analysis.NotDecidedError), deadline.limit(0.05):
+        endless()
+    when_an_object_dies(lambda: 1 / 0)
+    assert [unraisable.exc_type for unraisable in told] == [ZeroDivisionError]

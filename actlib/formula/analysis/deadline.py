@@ -5,7 +5,6 @@ browser, the loops of this package look at the clock themselves, and the page en
 """
 
 import functools
-import gc
 import inspect
 import sys
 import threading
@@ -61,7 +60,6 @@ class _Alarm:
     """Raises an exception in the thread that made it, after some time; again and again, should anyone swallow it."""
 
     AGAIN = 0.2
-    SOON = 0.001
 
     def __init__(self, seconds: float, kind: type):
         self.lock = threading.Lock()
@@ -79,30 +77,34 @@ class _Alarm:
 
     def wait(self, seconds: float) -> None:
         while not self.over.wait(seconds):
-            if self._is_collecting():
-                seconds = self.SOON
-                continue
             with self.lock:
                 if not self.over.is_set():
                     self.fired = True
+                    if not isinstance(sys.unraisablehook, _Unraisable):
+                        sys.unraisablehook = _Unraisable(sys.unraisablehook)
                     self.pending(self.thread, self.object)
             seconds = self.AGAIN
-
-    def _is_collecting(self) -> bool:
-        """Whether the thread is within what Python calls when it collects garbage, which prints an exception."""
-        called = {getattr(callback, "__code__", None) for callback in gc.callbacks}
-        frame = sys._current_frames().get(self.thread.value)
-        while frame is not None:
-            if frame.f_code in called:
-                return True
-            frame = frame.f_back
-        return False
 
     def cancel(self) -> None:
         self.over.set()
         with self.lock:
             if self.fired:  # not yet delivered, perhaps: it must not go off outside
                 self.pending(self.thread, None)
+
+
+class _Unraisable:
+    """Keeps still about an alarm that went off where Python drops what is raised, and prints it.
+
+    So it does in `__del__`, and in what is called when garbage is collected or a weak reference dies. Of whatever else
+    is dropped, the hook that was there is told.
+    """
+
+    def __init__(self, other: Callable):
+        self.other = other
+
+    def __call__(self, unraisable) -> None:
+        if not issubclass(unraisable.exc_type, _TimeUpError):
+            self.other(unraisable)
 
 
 def check() -> None:
