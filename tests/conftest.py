@@ -284,19 +284,55 @@ def barriers(page, within="html"):
             });
             await Promise.all(told);
             await new Promise((done) => setTimeout(done, 600));  // the theme answers after 300
-            // What formulas and figures are made of is many thousand elements, and nothing that axe would judge; and of
-            // the words in code, five of a colour are enough.
+            // What formulas and figures are made of is many thousand elements, and nothing that axe would judge; nor
+            // does it take what stands elsewhere.
             document.querySelectorAll('mjx-container *, .act-figure svg *').forEach((e) => e.remove());
-            const seen = {};
-            for (const word of document.querySelectorAll('pre span[class]')) {
-                seen[word.className] = (seen[word.className] ?? 0) + 1;
-                if (seen[word.className] > 5) word.replaceWith(...word.childNodes);
+            const parts = [...document.querySelectorAll(within)];
+            for (const element of document.querySelectorAll('body *')) {
+                if (!parts.some((part) => part.contains(element) || element.contains(part))) element.remove();
             }
-            const options = {preload: false, resultTypes: ['violations']};
-            const light = await axe.run({include: [[within]]}, options);
+            // Words that look the same, on the same ground, are as legible as each other: three of each are enough.
+            const looks = (element) => {
+                const {color, fontSize, fontWeight, textShadow} = getComputedStyle(element);
+                const look = [color, fontSize, fontWeight, textShadow];
+                for (let at = element, ground = false; at; at = at.parentElement) {
+                    const {opacity, filter, backgroundColor, backgroundImage} = getComputedStyle(at);
+                    look.push(opacity, filter);
+                    if (!ground) look.push(backgroundColor, backgroundImage);
+                    ground ||= backgroundColor.startsWith('rgb(');
+                }
+                return look.filter((part) => !['none', '1', 'rgba(0, 0, 0, 0)'].includes(part)).join();
+            };
+            const seen = {};
+            const known = [...document.querySelectorAll('pre span[class]')].filter((word) => {
+                const look = word.className + looks(word);
+                seen[look] = (seen[look] ?? 0) + 1;
+                return seen[look] > 3;
+            });
+            known.forEach((word) => word.replaceWith(...word.childNodes));
+            const words = (part) => {
+                const found = {};
+                const all = document.createTreeWalker(part, NodeFilter.SHOW_TEXT);
+                while (all.nextNode()) {
+                    const element = all.currentNode.parentElement;
+                    if (all.currentNode.data.trim() && element.checkVisibility()) {
+                        (found[looks(element)] ??= []).push(element);
+                    }
+                }
+                return Object.values(found).flatMap((all) => [all[0], all[all.length >> 1], all.at(-1)]);
+            };
+            const usual = {preload: false, resultTypes: ['violations']};
+            const run = (include, options) => axe.run({include}, {...usual, ...options});
+            const legible = () => {
+                const fields = parts.flatMap((part) => [...part.querySelectorAll('input, select, textarea')]);
+                const read = parts.flatMap(words);
+                return run([...new Set([...read, ...fields])], {runOnly: ['color-contrast']});
+            };
+            const light = await legible();
             document.documentElement.dataset.theme = 'dark';
-            const dark = await axe.run({include: [[within]]}, {...options, runOnly: ['color-contrast']});
-            return [...light.violations, ...dark.violations]
+            const dark = await legible();
+            const rest = await run(parts, {rules: {'color-contrast': {enabled: false}}});
+            return [...rest.violations, ...light.violations, ...dark.violations]
                 .filter((v) => ['serious', 'critical'].includes(v.impact))
                 .map((v) => [v.id, v.nodes.length, v.nodes[0].html.slice(0, 200), v.nodes[0].failureSummary]);
         }""",

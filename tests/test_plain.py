@@ -284,7 +284,7 @@ class Somewhere:
     number = staticmethod(lambda kind, label: {"ex": "1.2", "th": "1.1"}[label] if kind else "")
     equation = staticmethod(lambda label: {"euler": "7"}[label])
     cited = staticmethod(lambda style, keys: f"({keys})" if style == "p" else keys)
-    bibliography = staticmethod(lambda: "- A work")
+    bibliography = "- A work"
 
     def __init__(self, *numbers):
         self.sections = lambda: numbers

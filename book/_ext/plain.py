@@ -28,6 +28,7 @@ import nbformat
 import numbering
 from packaging.requirements import Requirement
 from prose import Links, Prose, details, has_plain, is_notebook, unknown
+from pybtex.plugin import find_plugin, register_plugin
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
@@ -320,6 +321,8 @@ def offer(app, pagename, templatename, context, doctree) -> None:  # noqa: ARG00
 
 def setup(app):
     """Register the last step of a build, and the buttons, behind the theme's."""
+    # pybtex would search all installed packages for it at each citation, of which a build has some thousand
+    register_plugin("pybtex.backends", "plaintext", find_plugin("pybtex.backends", "plaintext"), force=True)
     app.connect("build-finished", write)
     app.connect("html-page-context", offer, priority=502)
     return {"parallel_read_safe": True}

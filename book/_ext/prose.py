@@ -4,6 +4,7 @@ Only what is MyST is changed: directives, roles, targets, links within the book.
 their addresses, and the numbers of exercises and theorems. An unknown directive or role is an error.
 """
 
+import functools
 import html
 import posixpath
 import re
@@ -162,6 +163,7 @@ class Links:
         text = self.markdown(node)
         return re.sub(r"^\\\[(.*)\\\]$", r"(\1)", text) if style == "p" else text
 
+    @functools.cached_property
     def bibliography(self) -> str:
         """The works that the page cites, as a list."""
         tree = self.env.get_and_resolve_doctree(self.page, self.app.builder)
@@ -366,7 +368,7 @@ class Prose:
         if name == "glossary":
             return self._glossary(body)
         if name == "bibliography":
-            return self.links.bibliography()
+            return self.links.bibliography
         if name == "math":
             return self._formula("\n".join([argument, *body]).strip(), options.get("label", ""))
         if name in ("code", "code-block"):
