@@ -45,6 +45,7 @@ def pytest_collection_modifyitems(items):
         outputs = item.cell.outputs
         report.append(
             {
+                "notebook": item.path.name,
                 "cell": item.name,
                 "equal": bool(item.compare_outputs(outputs, outputs)),
                 "unnoticed": [what for what, altered in falsified(outputs) if item.compare_outputs(outputs, altered)],
