@@ -17,11 +17,13 @@ REUSED, FRESH, DEFAULT = MODES = ("reused", "fresh", "default")
 """Freed memory is kept for what comes; what is not small comes from the system, each time; as the system does it."""
 FRESH_FROM = 1 << 16
 """Bytes from which a piece of memory is fresh, where it is to be."""
-TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -3, -4, -8  # of glibc's mallopt
+MOST_PIECES = 1 << 14
+"""Pieces that the heap may hold: 1 GiB."""
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -2, -3, -4, -8  # of glibc's mallopt
 SETTINGS = {
     # Nothing is mapped on its own, nothing is given back, and threads, too, take from the one heap that can grow.
     REUSED: {MMAP_MAX: 0, TRIM_THRESHOLD: -1, ARENA_MAX: 1},
-    FRESH: {MMAP_MAX: 1 << 16, MMAP_THRESHOLD: FRESH_FROM, TRIM_THRESHOLD: 1 << 17},
+    FRESH: {MMAP_MAX: 1 << 16, MMAP_THRESHOLD: FRESH_FROM, TRIM_THRESHOLD: 1 << 17, TOP_PAD: 0},
     DEFAULT: {},
 }
 
@@ -34,7 +36,7 @@ def available() -> tuple[str, ...]:
 def choose(mode: str, reserve: int = 1 << 26) -> None:
     """Makes the process get its memory so, from now on; what was chosen before the default stays chosen.
 
-    Call it at the start of a process: freed memory that the heap holds by then is no fresh one.
+    Call it at the start of a process. Where memory is to be fresh, gaps in the heap that would do are filled for good.
 
     Args:
         mode: "reused", "fresh" or "default".
@@ -61,6 +63,19 @@ def choose(mode: str, reserve: int = 1 << 26) -> None:
         probe = lambda: torch.ones(1 << 20)
         if (found := min(faults_of(probe) for _ in range(3))) > 100:
             raise PagesError(f"a tensor still causes {found} page faults: is another allocator preloaded?")
+    if mode == FRESH:
+        for _ in range(MOST_PIECES):
+            if min(faults_of(_touch) for _ in range(2)) >= FRESH_FROM // os.sysconf("SC_PAGESIZE"):
+                return
+            _glibc().malloc(FRESH_FROM)  # a piece of the heap, which no tensor gets any more
+        raise PagesError(f"{FRESH_FROM:,} bytes still come from the heap: is another allocator preloaded?")
+
+
+def _touch() -> None:
+    """Gets a piece of memory that is to be fresh, writes to it and frees it."""
+    block = _glibc().malloc(FRESH_FROM)
+    ctypes.memset(block, 1, FRESH_FROM)
+    _glibc().free(block)
 
 
 def give_back() -> None:

@@ -385,6 +385,21 @@ for _ in range(10):
     assert max(reused) < max(fresh)
 
 
+def test_fresh_memory_does_not_come_from_gaps_in_the_heap():
+    needs_glibc()
+    code = """
+import torch
+from benchmarks import pages
+pieces = [torch.ones(1 << 12) for _ in range(400)]  # small enough for the heap, and with gaps for larger ones
+del pieces[50:350]
+pages.choose("fresh")
+x = torch.randn(pages.FRESH_FROM // 4)
+print(min(pages.faults_of(lambda: torch.relu(x)) for _ in range(10)), pages.FRESH_FROM // os.sysconf("SC_PAGESIZE"))
+"""
+    faults, needed = map(int, python(f"import os\n{code}").split())
+    assert faults >= needed
+
+
 @pytest.mark.parametrize(
     ("mode", "error", "said"),
     [
