@@ -303,30 +303,27 @@ def barriers(page, within="html"):
                 }
                 return look.filter((part) => !['none', '1', 'rgba(0, 0, 0, 0)'].includes(part)).join();
             };
-            const seen = {};
-            const known = [...document.querySelectorAll('pre span[class]')].filter((word) => {
-                const look = word.className + looks(word);
-                seen[look] = (seen[look] ?? 0) + 1;
-                return seen[look] > 3;
-            });
-            known.forEach((word) => word.replaceWith(...word.childNodes));
-            const words = (part) => {
+            const alike = (elements, key) => {
                 const found = {};
+                elements.forEach((element) => (found[key(element)] ??= []).push(element));
+                return Object.values(found);
+            };
+            const inCode = [...document.querySelectorAll('pre span[class]')];
+            alike(inCode, (word) => word.className + looks(word))
+                .flatMap((words) => words.slice(3))
+                .forEach((word) => word.replaceWith(...word.childNodes));
+            const read = (part) => {
                 const all = document.createTreeWalker(part, NodeFilter.SHOW_TEXT);
-                while (all.nextNode()) {
-                    const element = all.currentNode.parentElement;
-                    if (all.currentNode.data.trim() && element.checkVisibility()) {
-                        (found[looks(element)] ??= []).push(element);
-                    }
-                }
-                return Object.values(found).flatMap((all) => [all[0], all[all.length >> 1], all.at(-1)]);
+                const found = [];
+                while (all.nextNode()) if (all.currentNode.data.trim()) found.push(all.currentNode.parentElement);
+                return found.filter((element) => element.checkVisibility());
             };
             const usual = {preload: false, resultTypes: ['violations']};
             const run = (include, options) => axe.run({include}, {...usual, ...options});
             const legible = () => {
                 const fields = parts.flatMap((part) => [...part.querySelectorAll('input, select, textarea')]);
-                const read = parts.flatMap(words);
-                return run([...new Set([...read, ...fields])], {runOnly: ['color-contrast']});
+                const ofEach = alike(parts.flatMap(read), looks).flatMap((a) => [a[0], a[a.length >> 1], a.at(-1)]);
+                return run([...new Set([...ofEach, ...fields])], {runOnly: ['color-contrast']});
             };
             const light = await legible();
             document.documentElement.dataset.theme = 'dark';
